@@ -1,0 +1,1 @@
+"""Engine, transactions, migrations and locks; knows no noun but the tables as a whole."""

@@ -1,0 +1,167 @@
+"""The database: one write and one read transaction at a time per need, on SQLite or PostgreSQL.
+
+SQLite: WAL, `synchronous=FULL` (what was answered is on disk), `BEGIN IMMEDIATE` for writes, and
+writers of this process queue in order instead of meeting at the busy timeout.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any, Literal
+
+from sqlalchemy import event, text
+from sqlalchemy.engine import URL, make_url
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, create_async_engine
+from sqlalchemy.pool import AsyncAdaptedQueuePool
+
+from feedsvc.errors import DatabaseUnavailable
+
+AfterCommit = Callable[[], Awaitable[None] | None]
+_AFTER = "after_commit"
+_BUSY_TIMEOUT_MS = 10_000
+
+
+def driver_url(url: str, base: Path | None = None) -> URL:
+    """The URL with our asynchronous driver; a relative SQLite path is taken below `base`."""
+    parsed = make_url(url)
+    if parsed.get_backend_name() == "sqlite":
+        path = Path(parsed.database or "feedsvc.db")
+        if base is not None and not path.is_absolute():
+            path = base / path
+        return parsed.set(drivername="sqlite+aiosqlite", database=str(path))
+    return parsed.set(drivername="postgresql+asyncpg")
+
+
+def after_commit(session: AsyncSession, action: AfterCommit) -> None:
+    """Run `action` once the session's transaction is on disk; never if it is rolled back."""
+    session.info.setdefault(_AFTER, []).append(action)
+
+
+class Database:
+    """Hands out transactions. Values go in and out of them; no transaction spans the network."""
+
+    def __init__(self, url: str, base: Path | None = None) -> None:
+        self.url = driver_url(url, base)
+        self.kind: Literal["sqlite", "postgresql"] = (
+            "sqlite" if self.url.get_backend_name() == "sqlite" else "postgresql"
+        )
+        self._writer = asyncio.Lock()
+        if self.kind == "sqlite":
+            Path(self.url.database or "").parent.mkdir(parents=True, exist_ok=True)
+            self.engine = _sqlite_engine(self.url)
+            self.read_engine = self.engine.execution_options(sqlite_begin="BEGIN")
+        else:
+            self.engine = create_async_engine(self.url, pool_pre_ping=True, pool_size=10)
+            self.read_engine = self.engine
+
+    @property
+    def path(self) -> Path | None:
+        """The SQLite file; None on PostgreSQL."""
+        return Path(self.url.database or "") if self.kind == "sqlite" else None
+
+    @asynccontextmanager
+    async def write(self) -> AsyncIterator[AsyncSession]:
+        """One write transaction: committed at the end of the block, rolled back by an exception.
+
+        Raises:
+            DatabaseUnavailable: the database does not answer. After a failed commit it is unknown
+                whether the transaction is on disk: read again before deciding.
+        """
+        if self.kind == "sqlite":
+            async with self._writer, self._transaction(self.engine) as session:
+                yield session
+                after = session.info.pop(_AFTER, [])
+                await session.commit()
+        else:
+            async with self._transaction(self.engine) as session:
+                yield session
+                after = session.info.pop(_AFTER, [])
+                await session.commit()
+        for action in after:
+            result = action()
+            if result is not None:
+                await result
+
+    @asynccontextmanager
+    async def read(self) -> AsyncIterator[AsyncSession]:
+        """One consistent view for reading; nothing done in it is kept."""
+        async with self._transaction(self.read_engine) as session:
+            yield session
+            await session.rollback()
+
+    @asynccontextmanager
+    async def _transaction(self, engine: AsyncEngine) -> AsyncIterator[AsyncSession]:
+        try:
+            async with AsyncSession(engine, expire_on_commit=False, autoflush=False) as session:
+                yield session
+        except (OSError, DBAPIError) as error:
+            if isinstance(error, OSError) or error.connection_invalidated or is_outage(error):
+                raise DatabaseUnavailable(self._outage_text(error)) from error
+            raise
+
+    def _outage_text(self, error: BaseException) -> str:
+        reason = str(getattr(error, "orig", None) or error).splitlines()[0]
+        return f"the database {self.url.render_as_string()} does not answer: {reason}"
+
+    async def check(self) -> None:
+        """Make sure the database answers. Raises DatabaseUnavailable."""
+        async with self.read() as session:
+            await session.execute(text("SELECT 1"))
+
+    async def dispose(self) -> None:
+        """Close all connections."""
+        await self.engine.dispose()
+
+
+#: What asyncpg and sqlite3 call an outage, as against a mistake in a statement.
+_OUTAGES = (
+    "CannotConnectNowError",
+    "ConnectionDoesNotExistError",
+    "ConnectionRefusedError",
+    "ConnectionError",
+    "InterfaceError",
+    "InvalidAuthorizationSpecificationError",
+    "InvalidCatalogNameError",
+    "InvalidPasswordError",
+    "AdminShutdownError",
+    "CrashShutdownError",
+    "TooManyConnectionsError",
+    "unable to open database file",
+    "disk I/O error",
+    "database or disk is full",
+    "database is locked",
+    "file is not a database",
+    "database disk image is malformed",
+)
+
+
+def is_outage(error: BaseException) -> bool:
+    """Whether a driver's error says that the database is gone rather than that we erred."""
+    seen = f"{error!r} {getattr(error, 'orig', None)!r}"
+    return any(sign in seen for sign in _OUTAGES)
+
+
+def _sqlite_engine(url: URL) -> AsyncEngine:
+    engine = create_async_engine(url, poolclass=AsyncAdaptedQueuePool, pool_size=8)
+
+    @event.listens_for(engine.sync_engine, "connect")
+    def _set_pragmas(connection: Any, _record: Any) -> None:
+        connection.isolation_level = None  # our BEGIN, not the driver's
+        cursor = connection.cursor()
+        for pragma in (
+            "journal_mode=WAL",
+            "synchronous=FULL",
+            f"busy_timeout={_BUSY_TIMEOUT_MS}",
+            "foreign_keys=ON",
+        ):
+            cursor.execute(f"PRAGMA {pragma}")
+        cursor.close()
+
+    @event.listens_for(engine.sync_engine, "begin")
+    def _begin(connection: Any) -> None:
+        options = connection.get_execution_options()
+        connection.exec_driver_sql(options.get("sqlite_begin", "BEGIN IMMEDIATE"))
+
+    return engine

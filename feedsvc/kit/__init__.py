@@ -1,0 +1,1 @@
+"""Tools that several stages share, each small and by name."""

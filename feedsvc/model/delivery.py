@@ -1,0 +1,198 @@
+"""Deliveries: one message's way to one subscriber. The row is the truth.
+
+    pending -> claimed -> dot -> sent
+                                 deferred -> pending again when due, until expired or superseded
+                                 failed, skipped, uncertain, held
+
+`is_mailable()` is the one rule on whether a person may be mailed; it stands in the statement
+that marks the dot, so nothing is sent after an unsubscribe has been committed.
+"""
+
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+
+from sqlalchemy import CheckConstraint, Column, Index, Text, UniqueConstraint, or_, select, text
+from sqlalchemy.sql.elements import ColumnElement
+from sqlmodel import Field, SQLModel, col
+
+from feedsvc.model.columns import stored_enum
+from feedsvc.model.edition import Edition, EditionState
+from feedsvc.model.subscriber import AddressState, Subscriber, Subscription, SubscriptionState
+
+
+class DeliveryState(StrEnum):
+    """Where a delivery stands."""
+
+    #: To be sent.
+    PENDING = "pending"
+    #: Taken by a worker; certainly not sent yet.
+    CLAIMED = "claimed"
+    #: About to be, or being, handed over: from here on only a reply tells.
+    DOT = "dot"
+    #: Accepted by the relay.
+    SENT = "sent"
+    #: Refused for now; tried again at `next_at`.
+    DEFERRED = "deferred"
+    #: Refused for good, or cannot be made; `reason` says which.
+    FAILED = "failed"
+    #: Not mailable any more when its turn came.
+    SKIPPED = "skipped"
+    #: Handed over, no reply; the policy for it has been carried out.
+    UNCERTAIN = "uncertain"
+    #: Handed over, no reply; waits for a person.
+    HELD = "held"
+    #: Still deferred when it stopped being worth sending.
+    EXPIRED = "expired"
+    #: A later edition took its window over.
+    SUPERSEDED = "superseded"
+
+
+#: At most one delivery of a subscription is in one of these (a partial unique index says so).
+OPEN_STATES = (
+    DeliveryState.PENDING,
+    DeliveryState.CLAIMED,
+    DeliveryState.DOT,
+    DeliveryState.DEFERRED,
+)
+_OPEN_SQL = "state IN ('pending', 'claimed', 'dot', 'deferred')"
+
+#: Notices go ahead of digests.
+PRIORITY_NOTICE = 0
+PRIORITY_DIGEST = 10
+
+
+class Delivery(SQLModel, table=True):
+    """One message's way to one subscriber: an edition's, or a notice's."""
+
+    __tablename__ = "delivery"
+    __table_args__ = (
+        UniqueConstraint("edition_id", "subscriber_id"),
+        UniqueConstraint("notice_id"),
+        CheckConstraint("(edition_id IS NULL) <> (notice_id IS NULL)", name="edition_or_notice"),
+        CheckConstraint(
+            "edition_id IS NULL OR (subscription_id IS NOT NULL AND cohort_id IS NOT NULL"
+            " AND from_seq IS NOT NULL AND cut_seq IS NOT NULL AND from_seq < cut_seq)",
+            name="digest_has_window",
+        ),
+        Index(
+            "uq_delivery_one_open",
+            "subscription_id",
+            unique=True,
+            sqlite_where=text(_OPEN_SQL + " AND edition_id IS NOT NULL"),
+            postgresql_where=text(_OPEN_SQL + " AND edition_id IS NOT NULL"),
+        ),
+        Index(
+            "ix_delivery_claim",
+            "priority",
+            "next_at",
+            sqlite_where=text("state IN ('pending', 'deferred')"),
+            postgresql_where=text("state IN ('pending', 'deferred')"),
+        ),
+        Index(
+            "ix_delivery_worker",
+            "worker",
+            sqlite_where=text("state IN ('claimed', 'dot')"),
+            postgresql_where=text("state IN ('claimed', 'dot')"),
+        ),
+        Index("ix_delivery_subscriber", "subscriber_id"),
+    )
+
+    id: int | None = Field(default=None, primary_key=True)
+    edition_id: int | None = Field(default=None, foreign_key="edition.id")
+    notice_id: int | None = Field(default=None, foreign_key="notice.id", ondelete="CASCADE")
+    subscriber_id: int = Field(foreign_key="subscriber.id", ondelete="CASCADE")
+    subscription_id: int | None = Field(
+        default=None, foreign_key="subscription.id", ondelete="CASCADE"
+    )
+    cohort_id: int | None = Field(default=None, foreign_key="cohort.id")
+    priority: int = PRIORITY_DIGEST
+    #: The window `(from_seq, cut_seq]` this mail settles.
+    from_seq: int | None = None
+    cut_seq: int | None = None
+    state: DeliveryState = Field(default=DeliveryState.PENDING, sa_type=stored_enum(DeliveryState))
+    #: Handovers begun; counted when the row is claimed.
+    attempt: int = 0
+    #: Times a worker died holding it; three and it is set aside.
+    crashes: int = 0
+    #: Times its handover ended without a reply; the second time is final.
+    doubts: int = 0
+    worker: str | None = Field(default=None, max_length=40)
+    next_at: datetime
+    expires_at: datetime
+    #: Fixed at the first dot: what a byte-equal resend needs.
+    date_at: datetime | None = None
+    address: str | None = Field(default=None, max_length=320)
+    renderer: str | None = Field(default=None, max_length=40)
+    relay: str | None = Field(default=None, max_length=100)
+    reply_code: int | None = None
+    reply_text: str | None = Field(default=None, sa_column=Column(Text))
+    #: Why it stands where it stands, in words a person can read.
+    reason: str | None = Field(default=None, sa_column=Column(Text))
+    changed_at: datetime
+
+
+def is_mailable() -> ColumnElement[bool]:
+    """Whether a delivery's person may be mailed now, as an SQL condition on `delivery`.
+
+    A digest needs a living address and an active subscription; a notice only a living address.
+    Its edition, if it has one, must be sending.
+    """
+    living = (
+        select(col(Subscriber.id))
+        .where(
+            col(Subscriber.id) == col(Delivery.subscriber_id),
+            col(Subscriber.state).not_in([AddressState.DEAD, AddressState.COMPLAINED]),
+        )
+        .correlate(Delivery)
+        .exists()
+    )
+    active = (
+        select(col(Subscription.id))
+        .where(
+            col(Subscription.id) == col(Delivery.subscription_id),
+            col(Subscription.state) == SubscriptionState.ACTIVE,
+        )
+        .correlate(Delivery)
+        .exists()
+    )
+    sending = (
+        select(col(Edition.id))
+        .where(
+            col(Edition.id) == col(Delivery.edition_id),
+            col(Edition.state) == EditionState.SENDING,
+        )
+        .correlate(Delivery)
+        .exists()
+    )
+    return living & or_(col(Delivery.notice_id).is_not(None), active & sending)
+
+
+class Worker(SQLModel, table=True):
+    """A sending process, by a random id per start. Stale heartbeat by database time: dead."""
+
+    __tablename__ = "worker"
+
+    id: str = Field(primary_key=True, max_length=40)
+    node: str = Field(max_length=200)
+    started_at: datetime
+    heartbeat_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class ClaimedDelivery:
+    """What a worker knows of a delivery it has claimed; enough to build and send its message."""
+
+    id: int
+    attempt: int
+    subscriber_id: int
+    #: Where it goes: the person's present address, or the one fixed at the first dot.
+    address: str
+    name: str
+    language: str
+    edition_id: int | None
+    cohort_id: int | None
+    subscription_id: int | None
+    notice_id: int | None
+    date_at: datetime | None
+    expires_at: datetime
