@@ -86,9 +86,10 @@ class Database:
 
     @asynccontextmanager
     async def read(self) -> AsyncIterator[AsyncSession]:
-        """One consistent view for reading; nothing done in it is kept."""
+        """One consistent view for reading; nothing done in it is kept, what was loaded stays."""
         async with self._transaction(self.read_engine) as session:
             yield session
+            session.expunge_all()  # a rollback would empty the loaded rows
             await session.rollback()
 
     @asynccontextmanager

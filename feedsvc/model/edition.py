@@ -115,8 +115,6 @@ class ItemOutcome(StrEnum):
     AND_MORE = "and_more"
     #: Withdrawn before the freeze.
     WITHDRAWN = "withdrawn"
-    #: Of a story this mail already holds.
-    DUPLICATE = "duplicate"
 
 
 class CohortItem(SQLModel, table=True):

@@ -3,6 +3,7 @@
 What stands in config.toml decides; these rows follow it by key at every start.
 """
 
+from datetime import datetime
 from typing import Any
 
 from sqlalchemy import UniqueConstraint
@@ -19,6 +20,7 @@ class Newsletter(SQLModel, table=True):
     id: int | None = Field(default=None, primary_key=True)
     key: str = Field(unique=True, max_length=100)
     title: str = Field(max_length=200)
+    description: str = Field(default="", max_length=1000)
     language: str = Field(max_length=35)
     theme: str = Field(default="plain", max_length=100)
     from_name: str = Field(max_length=200)
@@ -48,4 +50,6 @@ class Schedule(SQLModel, table=True):
     cron: str = Field(max_length=100)
     #: IANA name of the zone the cron is read in.
     zone: str = Field(max_length=64)
+    #: When it began, or was last changed: no period before this comes due.
+    since: datetime
     retired: bool = False

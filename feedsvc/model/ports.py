@@ -1,6 +1,6 @@
 """Ports that sources fill, and small values that several stages speak."""
 
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -16,14 +16,20 @@ class Selection:
     topics: frozenset[str] = frozenset()
     languages: frozenset[str] = frozenset()
 
+    def admits(
+        self, source: str, section: str | None, topics: Iterable[str], language: str
+    ) -> bool:
+        """Whether an article with these properties belongs here."""
+        return (
+            (not self.sources or source in self.sources)
+            and (not self.sections or section in self.sections)
+            and (not self.topics or not self.topics.isdisjoint(topics))
+            and (not self.languages or language in self.languages)
+        )
+
     def matches(self, article: Article) -> bool:
         """Whether an article belongs here."""
-        return (
-            (not self.sources or article.source in self.sources)
-            and (not self.sections or article.section in self.sections)
-            and (not self.topics or not self.topics.isdisjoint(article.topics))
-            and (not self.languages or article.language in self.languages)
-        )
+        return self.admits(article.source, article.section, article.topics, article.language)
 
 
 class SourcePort(Protocol):

@@ -1,0 +1,19 @@
+"""Fixtures of the editions tests."""
+
+from collections.abc import Awaitable, Callable
+
+import pytest
+from newsroom import Newsroom
+from sqlalchemy.ext.asyncio import AsyncSession
+
+
+@pytest.fixture
+def open_newsroom() -> Callable[[AsyncSession], Awaitable[Newsroom]]:
+    """Make the newsletter's rows in a session."""
+
+    async def _open(session: AsyncSession) -> Newsroom:
+        newsroom = Newsroom(session)
+        await newsroom.open()
+        return newsroom
+
+    return _open
