@@ -4,6 +4,7 @@ Reading the file, the environment and reporting mistakes is config_file.py's wor
 """
 
 import re
+from collections.abc import Iterator
 from datetime import UTC, datetime
 from email.utils import parseaddr
 from pathlib import Path
@@ -240,9 +241,10 @@ class SmtpRelaySettings(_Section):
     @model_validator(mode="after")
     def _no_password_in_clear(self) -> "SmtpRelaySettings":
         if self.password and self.tls == "none" and self.host not in LOOPBACK_HOSTS:
-            raise ValueError('a password needs tls = "required" or "implicit"')
+            raise ValueError('tls: a password needs tls = "required" or "implicit"')
         if (self.username is None) != (self.password is None):
-            raise ValueError("username and password come together")
+            given = "username" if self.password is None else "password"
+            raise ValueError(f"{given}: username and password come together")
         return self
 
 
@@ -294,20 +296,23 @@ class Settings(_Section):
         return value.rstrip("/")
 
     @model_validator(mode="after")
-    def _one_click_needs_https(self) -> "Settings":
+    def _parts_fit_together(self) -> "Settings":
+        problems = [*self._one_click_needs_https(), *self._sources_exist()]
+        if problems:
+            raise ValueError("\n".join(problems))
+        return self
+
+    def _one_click_needs_https(self) -> Iterator[str]:
         parts = urlsplit(self.base_url)
         if self.newsletters and parts.scheme == "http" and parts.hostname not in LOOPBACK_HOSTS:
-            raise ValueError(
+            yield (
                 "base_url: one-click unsubscribe (RFC 8058) needs https://, and there are"
                 " newsletters"
             )
-        return self
 
-    @model_validator(mode="after")
-    def _sources_exist(self) -> "Settings":
+    def _sources_exist(self) -> Iterator[str]:
         for kind, selected in (("feeds", self.feeds), ("newsletters", self.newsletters)):
             for key, one in selected.items():
                 for source in one.sources:
                     if source not in self.sources:
-                        raise ValueError(f"{kind}.{key}.sources: no source is named {source!r}")
-        return self
+                        yield f"{kind}.{key}.sources: no source is named {source!r}"

@@ -68,6 +68,10 @@ class DatabaseUnavailable(FeedsvcError):
     permanent = False
 
 
+class MigrationRefused(FeedsvcError):
+    """The database's tables cannot be brought to what this version needs; nothing was changed."""
+
+
 class SenderBusy(FeedsvcError):
     """Another process on this database is sending; work goes on there."""
 

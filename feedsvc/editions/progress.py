@@ -8,6 +8,7 @@ from sqlmodel import col
 
 from feedsvc.editions.freeze import Composing
 from feedsvc.editions.readers import count_left_out, count_waiting
+from feedsvc.errors import NotFound
 from feedsvc.model.delivery import OPEN_STATES, Delivery
 from feedsvc.model.edition import Edition, EditionState, Wave
 
@@ -109,3 +110,21 @@ async def find_unfinished(session: AsyncSession) -> dict[EditionState, list[int]
     for state, edition_id in rows.all():
         found.setdefault(state, []).append(edition_id or 0)
     return found
+
+
+async def load_edition(session: AsyncSession, edition_id: int) -> Edition:
+    """An edition by its id. Raises NotFound."""
+    edition = await session.get(Edition, edition_id)
+    if edition is None:
+        raise NotFound(f"there is no edition {edition_id}")
+    return edition
+
+
+async def load_latest_done(session: AsyncSession) -> Edition | None:
+    """The edition that was finished last; None when none has been yet."""
+    return await session.scalar(
+        select(Edition)
+        .where(col(Edition.state) == EditionState.DONE)
+        .order_by(col(Edition.done_at).desc())
+        .limit(1)
+    )

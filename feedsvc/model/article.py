@@ -198,3 +198,8 @@ class SourceProblem(SQLModel, table=True):
     line: int | None = None
     reason: str = Field(sa_column=Column(Text, nullable=False))
     seen_at: datetime
+
+
+def article_address(article: Article, base_url: str) -> str:
+    """Where an article is read: its own address, or its page with us."""
+    return article.url or f"{base_url}/articles/{article.slug}"

@@ -1,0 +1,230 @@
+"""A database in which one edition is being sent: many readers, one cohort, one rendered digest.
+
+Made by the real migrations and templates; the rows are those of a frozen edition.
+"""
+
+import asyncio
+import itertools
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import insert
+
+from feedsvc.db.engine import Database
+from feedsvc.db.migrate import migrate
+from feedsvc.kit.templating import Templates
+from feedsvc.kit.texts import Texts
+from feedsvc.kit.tokens import Keyring
+from feedsvc.messages.prepare import MessageMaker
+from feedsvc.messages.render import DigestView, ItemView, render_digest
+from feedsvc.model.delivery import ClaimedDelivery, Delivery
+from feedsvc.model.edition import Cohort, Edition, EditionState
+from feedsvc.model.newsletter import Newsletter, Schedule
+from feedsvc.model.subscriber import Subscriber, Subscription, SubscriptionState
+
+#: Articles in a digest whose message has about so many kilobytes.
+ARTICLES = {100: 38, 20: 5}
+BASE_URL = "https://news.example.com"
+SENDER = "news@example.com"
+_AT = datetime(2026, 1, 1, 6, tzinfo=UTC)
+_ZONE = "Asia/Shanghai"
+_CURSOR, _CUT = 10, 60
+_BATCH = 5000
+_ENGLISH = (
+    "The first trams left at six in the morning, and the council says that the new line will"
+    " carry twice as many people as the old one. "
+)
+_CHINESE = "上海股市天气晴朗，早高峰运力提高两成，票价不变。"
+
+
+@dataclass(frozen=True, slots=True)
+class World:
+    """A folder with the database, the keys, and one of the messages."""
+
+    folder: Path
+    #: Deliveries that wait.
+    count: int
+    #: Length of that one message.
+    message_bytes: int
+
+    @property
+    def database_path(self) -> Path:
+        """The SQLite file; copy it while nobody has it open."""
+        return self.folder / "bench.db"
+
+
+def make_world(folder: Path, count: int, kilobytes: int) -> World:
+    """Make a database with `count` deliveries of a digest of about so many kilobytes."""
+    return asyncio.run(_make(folder, count, kilobytes))
+
+
+def open_database(folder: Path) -> Database:
+    """The database of a world, or of a copy of it."""
+    return Database(f"sqlite:///{folder / 'bench.db'}")
+
+
+def open_maker(database: Database, folder: Path) -> MessageMaker:
+    """What makes the messages, with this world's keys."""
+    return MessageMaker(
+        database,
+        Keyring.open(folder / "keys.json"),
+        Templates(),
+        base_url=BASE_URL,
+        site_title="The News",
+        zone=_ZONE,
+        notice_numbers=lambda _notice: (),
+        link_lasts=timedelta(days=1),
+    )
+
+
+def recipient(number: int) -> tuple[str, str]:
+    """Address and name of reader `number`."""
+    return f"reader{number}@example.org", "李雷" if number % 2 else "Alice Reader"
+
+
+def compose_view(articles: int) -> DigestView:
+    """A digest of so many articles, English and Chinese."""
+    texts = Texts("en")
+    return DigestView(
+        language="en",
+        newsletter_title="Morning News",
+        newsletter_description="What happened in the city",
+        sender="Morning News",
+        postal_address="12 Quay Street, Bristol",
+        date=texts.date(_AT, _ZONE),
+        items=tuple(_item(texts, number) for number in range(articles)),
+        base_url=BASE_URL,
+        site_title="The News",
+        schedule=texts.schedule("0 6 * * *", _ZONE),
+    )
+
+
+def _item(texts: Texts, number: int) -> ItemView:
+    is_chinese = bool(number % 2)
+    title = "北京地铁新开一条线路，市民可以换乘" if is_chinese else "The council met on trams & budgets"
+    return ItemView(
+        title=f"{title} {number}",
+        url=f"{BASE_URL}/articles/article-{number}",
+        excerpt=((_CHINESE if is_chinese else _ENGLISH) * 10)[: 100 if is_chinese else 240],
+        section="City",
+        lang="zh-CN" if is_chinese else "en",
+        published=texts.datetime(_AT, _ZONE, show_zone=True),
+        authors=("Alice", "李雷"),
+    )
+
+
+async def _make(folder: Path, count: int, kilobytes: int) -> World:
+    folder.mkdir(parents=True)
+    database = open_database(folder)
+    try:
+        await migrate(database)
+        await _store_edition(database, kilobytes)
+        for numbers in itertools.batched(range(1, count + 1), _BATCH):
+            await _store_readers(database, numbers)
+        build = await open_maker(database, folder).prepare([_claimed(1)])
+        _, message = build(_claimed(1), _AT)
+        (folder / "message.eml").write_bytes(message)
+    finally:
+        await database.dispose()
+    return World(folder, count, len(message))
+
+
+async def _store_edition(database: Database, kilobytes: int) -> None:
+    mail = render_digest(Templates(), compose_view(ARTICLES[kilobytes]))
+    newsletter = Newsletter(
+        id=1,
+        key="morning",
+        title="Morning News",
+        language="en",
+        from_name="Morning News",
+        from_address=SENDER,
+        sender="Morning News",
+        postal_address="12 Quay Street, Bristol",
+    )
+    schedule = Schedule(
+        id=1, newsletter_id=1, key="daily", label="Daily", cron="0 6 * * *", zone=_ZONE, since=_AT
+    )
+    edition = Edition(
+        id=1,
+        newsletter_id=1,
+        schedule_id=1,
+        period="2026-01-01T06:00Z",
+        state=EditionState.SENDING,
+        created_at=_AT,
+    )
+    cohort = Cohort(
+        id=1,
+        edition_id=1,
+        content_key="bench",
+        language="en",
+        theme="plain",
+        subject=mail.subject,
+        html=mail.html,
+        text=mail.text,
+        page=mail.page,
+    )
+    async with database.write() as session:
+        for row in (newsletter, schedule, edition, cohort):
+            session.add(row)
+            await session.flush()
+
+
+async def _store_readers(database: Database, numbers: tuple[int, ...]) -> None:
+    """Readers, each with an active subscription and a delivery that waits; ids are the numbers."""
+    people: list[dict[str, Any]] = []
+    for number in numbers:
+        address, name = recipient(number)
+        about = {"id": number, "address": address, "address_key": address, "name": name}
+        people.append({**about, "created_at": _AT})
+    subscriptions = [
+        {
+            "id": number,
+            "subscriber_id": number,
+            "newsletter_id": 1,
+            "schedule_id": 1,
+            "state": SubscriptionState.ACTIVE,
+            "cursor": _CURSOR,
+            "requested_at": _AT,
+            "confirmed_at": _AT,
+        }
+        for number in numbers
+    ]
+    deliveries = [
+        {
+            "id": number,
+            "edition_id": 1,
+            "subscriber_id": number,
+            "subscription_id": number,
+            "cohort_id": 1,
+            "from_seq": _CURSOR,
+            "cut_seq": _CUT,
+            "next_at": _AT,
+            "expires_at": _AT + timedelta(days=36500),
+            "changed_at": _AT,
+        }
+        for number in numbers
+    ]
+    async with database.write() as session:
+        await session.execute(insert(Subscriber), people)
+        await session.execute(insert(Subscription), subscriptions)
+        await session.execute(insert(Delivery), deliveries)
+
+
+def _claimed(number: int) -> ClaimedDelivery:
+    address, name = recipient(number)
+    return ClaimedDelivery(
+        id=number,
+        attempt=1,
+        subscriber_id=number,
+        address=address,
+        name=name,
+        language="en",
+        edition_id=1,
+        cohort_id=1,
+        subscription_id=number,
+        notice_id=None,
+        date_at=None,
+        expires_at=_AT + timedelta(days=36500),
+    )

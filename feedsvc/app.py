@@ -1,0 +1,212 @@
+"""The composition root: from settings to a walk that can be walked.
+
+The only place that knows every part. It decides nothing about articles, readers or mail.
+"""
+
+import asyncio
+import socket
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+import structlog
+
+from feedsvc.audience.consent import CONFIRMATION_LASTS
+from feedsvc.audience.notices import confirmation_numbers
+from feedsvc.config import FeedSettings, Settings
+from feedsvc.config_file import LoadedSettings
+from feedsvc.db.engine import Database
+from feedsvc.db.locks import SenderLock
+from feedsvc.db.migrate import migrate
+from feedsvc.deliveries.sender import Sender
+from feedsvc.editions.registry import sync_newsletters
+from feedsvc.errors import SenderBusy
+from feedsvc.feeds.documents import FeedSpec, prune_documents
+from feedsvc.kit.jobs import Jobs, open_jobs
+from feedsvc.kit.key_check import check_keys
+from feedsvc.kit.templating import Templates
+from feedsvc.kit.tokens import Keyring
+from feedsvc.messages.digests import DigestRenderer
+from feedsvc.messages.prepare import MessageMaker
+from feedsvc.model.feed import ServedDocument
+from feedsvc.model.ports import Selection, SourcePort
+from feedsvc.pipeline import Parts, Pipeline
+from feedsvc.relays.open import open_relay
+from feedsvc.sources.open import open_source
+
+log = structlog.get_logger(__name__)
+
+Clock = Callable[[], datetime]
+Serve = Callable[[list[ServedDocument]], None]
+#: Seconds that running work gets to finish in when the process is asked to end.
+GRACE_SECONDS = 20
+
+
+def utc_now() -> datetime:
+    """The present, aware, in UTC."""
+    return datetime.now(UTC)
+
+
+@dataclass(slots=True)
+class App:
+    """All parts of a running feedsvc, on one database."""
+
+    loaded: LoadedSettings
+    database: Database
+    keyring: Keyring
+    templates: Templates
+    sources: dict[str, SourcePort]
+    jobs: Jobs
+    sender: Sender
+    lock: SenderLock
+    pipeline: Pipeline
+    clock: Clock
+
+    @property
+    def settings(self) -> Settings:
+        """What config.toml says."""
+        return self.loaded.settings
+
+    @classmethod
+    @asynccontextmanager
+    async def open(
+        cls, loaded: LoadedSettings, clock: Clock = utc_now, serve: Serve = lambda _documents: None
+    ) -> AsyncIterator["App"]:
+        """Bring the database up to date and put the parts together; nothing runs yet.
+
+        Args:
+            serve: told of feed documents as soon as they are stored.
+
+        Raises:
+            DatabaseUnavailable: it does not answer.
+            KeyFileError: the key file is unreadable, open to others, or lacks a key.
+            TemplateInvalid: a template does not compile.
+        """
+        settings, base = loaded.settings, loaded.base
+        folder = settings.templates.folder
+        templates = Templates(base / folder if folder else None)
+        await asyncio.to_thread(templates.check)
+        database = Database(settings.database.url.get_secret_value(), base)
+        try:
+            await database.check()
+            await migrate(database)
+            keyring = Keyring.open(base / settings.keys.file)
+            async with database.write() as session:
+                await check_keys(session, keyring, clock())
+                await sync_newsletters(session, settings, clock())
+                await prune_documents(
+                    session,
+                    {(key, one) for key, feed in settings.feeds.items() for one in feed.formats},
+                )
+            yield await cls._assemble(loaded, database, keyring, templates, clock, serve)
+        finally:
+            await database.dispose()
+
+    @classmethod
+    async def _assemble(
+        cls,
+        loaded: LoadedSettings,
+        database: Database,
+        keyring: Keyring,
+        templates: Templates,
+        clock: Clock,
+        serve: Serve,
+    ) -> "App":
+        settings, base = loaded.settings, loaded.base
+        jobs = open_jobs(database)
+        await jobs.prepare()
+        sources = {key: open_source(key, source, base) for key, source in settings.sources.items()}
+        maker = MessageMaker(
+            database,
+            keyring,
+            templates,
+            base_url=settings.base_url,
+            site_title=settings.title,
+            zone=settings.time_zone,
+            notice_numbers=confirmation_numbers,
+            link_lasts=CONFIRMATION_LASTS,
+        )
+        sender = Sender(
+            database,
+            open_relay(settings.relay, base),
+            maker.prepare,
+            settings.sending,
+            clock,
+            socket.gethostname(),
+        )
+        pipeline = Pipeline(
+            Parts(
+                settings=settings,
+                database=database,
+                sources=sources,
+                feeds=tuple(_feed_spec(settings, key, one) for key, one in settings.feeds.items()),
+                digests=DigestRenderer(
+                    templates, settings.base_url, settings.title, settings.time_zone
+                ),
+                sender=sender,
+                jobs=jobs,
+                clock=clock,
+                serve=serve,
+            )
+        )
+        lock = SenderLock(database)
+        return cls(
+            loaded,
+            database,
+            keyring,
+            templates,
+            sources,
+            jobs,
+            sender,
+            lock,
+            pipeline,
+            clock,
+        )
+
+    @asynccontextmanager
+    async def sending(self) -> AsyncIterator[None]:
+        """Be a worker for a while: recover what dead ones left, beat, and leave nothing claimed.
+
+        Raises:
+            SenderBusy: another process on this machine sends for this database.
+        """
+        if not self.lock.acquire():
+            raise SenderBusy(
+                "another feedsvc process is sending on this database; stop it first, or leave the"
+                " work to it"
+            )
+        try:
+            await self.sender.start()
+            try:
+                await self.sender.recover()
+                yield
+            finally:
+                await self.sender.close()
+        finally:
+            self.lock.release()
+
+    async def sweep(self) -> None:
+        """The poke of every second: rows that wait, and what dead workers left."""
+        await self.sender.recover()
+        await self.pipeline.sweep()
+
+
+def _feed_spec(settings: Settings, key: str, feed: FeedSettings) -> FeedSpec:
+    return FeedSpec(
+        key=key,
+        title=feed.title,
+        description=feed.description or feed.title,
+        language=feed.language or settings.language,
+        formats=tuple(feed.formats),
+        content=feed.content,
+        window=feed.window,
+        selection=Selection(
+            sources=frozenset(feed.sources),
+            sections=frozenset(feed.sections),
+            topics=frozenset(feed.topics),
+            languages=frozenset(feed.languages),
+        ),
+        base_url=settings.base_url,
+        site_title=settings.title,
+    )

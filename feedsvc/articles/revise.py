@@ -1,0 +1,143 @@
+"""Decides what a freshly read item makes of an article's row. Pure: values in, values out."""
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from datetime import datetime
+from enum import StrEnum
+from typing import Any
+
+from feedsvc.articles.identity import is_dated_by_file
+from feedsvc.model.article import Article, ArticleData, ArticleState
+
+
+class Outcome(StrEnum):
+    """What a change comes to for readers."""
+
+    #: Something they see is different.
+    CHANGED = "changed"
+    #: Nothing they see is different.
+    UNTOUCHED = "untouched"
+    #: Theirs again.
+    RETURNED = "returned"
+    #: Taken from them.
+    WITHDRAWN = "withdrawn"
+
+
+@dataclass(frozen=True, slots=True)
+class Revision:
+    """The columns to set, and what that comes to."""
+
+    values: Mapping[str, Any]
+    outcome: Outcome
+
+
+def compose_article(
+    data: ArticleData,
+    *,
+    source: str,
+    key: str,
+    fingerprint: str,
+    guid: str,
+    slug: str,
+    now: datetime,
+    announce: bool,
+) -> dict[str, Any]:
+    """All columns of a new article but its id. It has no `seq` before it is published."""
+    return {
+        "source": source,
+        "source_key": key,
+        "fingerprint": fingerprint,
+        "seq": None,
+        "revision": 1,
+        "guid": guid,
+        "slug": slug,
+        **_content(data),
+        "published_at": data.published_at,
+        "updated_at": max(data.published_at, data.updated_at or data.published_at),
+        "story": None,
+        "announce": announce,
+        "state": ArticleState.HELD if data.draft else ArticleState.SCHEDULED,
+        "stored_at": now,
+        "withdrawn_at": None,
+        "set_aside": None,
+    }
+
+
+def compose_revision(
+    article: Article, data: ArticleData, fingerprint: str, *, now: datetime, announce: bool
+) -> Revision:
+    """The columns that change when an article's item has been read again.
+
+    `revision` and `updated_at` move only when a reader sees a difference. An article that was
+    published is never announced again; one whose author lifts `draft` for the first time is
+    announced if `announce` says that new articles are.
+    """
+    values: dict[str, Any] = {"fingerprint": fingerprint}
+    differs = data.content_hash != article.content_hash
+    if differs:
+        values |= _content(data)
+        values |= {"revision": article.revision + 1, "set_aside": None}
+    values |= _dates(article, data, differs=differs, now=now)
+    values |= _state(article, data, now=now, announce=announce)
+    return Revision(values, _outcome(article.state, values["state"], differs=differs))
+
+
+def compose_withdrawal(now: datetime) -> dict[str, Any]:
+    """The columns of an article that is withdrawn; its `seq`, if it has one, stays its own."""
+    return {"state": ArticleState.WITHDRAWN, "withdrawn_at": now}
+
+
+def _content(data: ArticleData) -> dict[str, Any]:
+    return {
+        "title": data.title,
+        "authors": list(data.authors),
+        "section": data.section,
+        "topics": list(data.topics),
+        "language": data.language,
+        "url": data.url,
+        "content": data.content,
+        "summary": data.summary,
+        "image": data.image,
+        "enclosures": [asdict(one) for one in data.enclosures],
+        "content_hash": data.content_hash,
+    }
+
+
+def _dates(
+    article: Article, data: ArticleData, *, differs: bool, now: datetime
+) -> dict[str, datetime]:
+    if article.seq is None:
+        # Nobody has seen it: its dates are whatever its author says now.
+        updated_at = max(data.published_at, data.updated_at or data.published_at)
+        return {"published_at": data.published_at, "updated_at": updated_at}
+    dates: dict[str, datetime] = {}
+    if not is_dated_by_file(data) and data.published_at <= now:
+        dates["published_at"] = data.published_at
+    if differs:
+        moved = data.updated_at is not None and article.updated_at < data.updated_at <= now
+        dates["updated_at"] = data.updated_at if moved and data.updated_at else now
+    return dates
+
+
+def _state(article: Article, data: ArticleData, *, now: datetime, announce: bool) -> dict[str, Any]:
+    if article.seq is None:
+        state = ArticleState.HELD if data.draft else ArticleState.SCHEDULED
+        lifted = article.state is ArticleState.HELD and not data.draft
+        return {
+            "state": state,
+            "withdrawn_at": None,
+            "announce": article.announce or (lifted and announce),
+        }
+    if data.draft and article.state is ArticleState.PUBLISHED:
+        return compose_withdrawal(now)
+    if data.draft or article.state is ArticleState.PUBLISHED:
+        return {"state": article.state}
+    return {"state": ArticleState.PUBLISHED, "withdrawn_at": None, "announce": False}
+
+
+def _outcome(before: ArticleState, after: ArticleState, *, differs: bool) -> Outcome:
+    if before is not ArticleState.WITHDRAWN and after is ArticleState.WITHDRAWN:
+        return Outcome.WITHDRAWN
+    if before is ArticleState.WITHDRAWN and after is not ArticleState.WITHDRAWN:
+        return Outcome.RETURNED
+    return Outcome.CHANGED if differs or before is not after else Outcome.UNTOUCHED

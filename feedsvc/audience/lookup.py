@@ -1,0 +1,155 @@
+"""Who is subscribed, for lists and pages. Reads only."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from sqlalchemy import func, select
+from sqlalchemy.ext.asyncio import AsyncSession
+from sqlmodel import col
+
+from feedsvc.audience.consent import ConfirmationVerdict, decide_confirmation
+from feedsvc.audience.notices import load_wish
+from feedsvc.audience.rows import load_left_at
+from feedsvc.errors import InvalidToken, NotFound
+from feedsvc.model.newsletter import Newsletter, Schedule
+from feedsvc.model.subscriber import AddressState, Subscriber, Subscription, SubscriptionState
+
+#: A list gives at most so many at once.
+MAX_LISTED = 1000
+
+
+@dataclass(frozen=True, slots=True)
+class ListedSubscription:
+    """One line of a list of subscriptions."""
+
+    id: int
+    address: str
+    address_state: AddressState
+    name: str
+    newsletter: str
+    schedule: str
+    state: SubscriptionState
+    requested_at: datetime
+    confirmed_at: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
+class SubscriptionView:
+    """What a subscriber's own page says of a subscription; nothing that tells who they are.
+
+    `schedule_key` is that of the wish while it is being confirmed.
+    """
+
+    subscription_id: int
+    newsletter_key: str
+    newsletter_title: str
+    public: bool
+    schedule_key: str
+    state: SubscriptionState
+
+
+async def list_subscriptions(
+    session: AsyncSession,
+    newsletter_key: str | None = None,
+    state: SubscriptionState | None = None,
+    limit: int = 100,
+    after_id: int = 0,
+) -> Sequence[ListedSubscription]:
+    """Subscriptions in the order of their ids; the next page begins after the last id of this.
+
+    Args:
+        session: any transaction.
+        newsletter_key: None for all newsletters.
+        state: None for all states.
+        limit: from 1 to `MAX_LISTED`; more is taken as that.
+        after_id: 0 to begin.
+    """
+    query = (
+        select(
+            col(Subscription.id),
+            col(Subscriber.address),
+            col(Subscriber.state),
+            col(Subscriber.name),
+            col(Newsletter.key),
+            col(Schedule.key),
+            col(Subscription.state),
+            col(Subscription.requested_at),
+            col(Subscription.confirmed_at),
+        )
+        .join(Subscriber, col(Subscriber.id) == col(Subscription.subscriber_id))
+        .join(Newsletter, col(Newsletter.id) == col(Subscription.newsletter_id))
+        .join(Schedule, col(Schedule.id) == col(Subscription.schedule_id))
+        .where(col(Subscription.id) > after_id)
+        .order_by(col(Subscription.id))
+        .limit(max(1, min(limit, MAX_LISTED)))
+    )
+    if newsletter_key is not None:
+        query = query.where(col(Newsletter.key) == newsletter_key)
+    if state is not None:
+        query = query.where(col(Subscription.state) == state)
+    rows = (await session.execute(query)).all()
+    return [ListedSubscription(row[0] or 0, *row[1:]) for row in rows]
+
+
+async def count_by_state(
+    session: AsyncSession, newsletter_key: str | None = None
+) -> dict[SubscriptionState, int]:
+    """How many subscriptions stand where; every state is there, with 0 if need be."""
+    query = select(col(Subscription.state), func.count()).group_by(col(Subscription.state))
+    if newsletter_key is not None:
+        query = query.join(Newsletter, col(Newsletter.id) == col(Subscription.newsletter_id)).where(
+            col(Newsletter.key) == newsletter_key
+        )
+    counts = dict.fromkeys(SubscriptionState, 0)
+    for state, count in (await session.execute(query)).all():
+        counts[state] = count
+    return counts
+
+
+async def find_subscription(session: AsyncSession, subscription_id: int) -> SubscriptionView | None:
+    """What the pages of a subscription say of it; None when it is gone."""
+    query = (
+        select(
+            col(Newsletter.key),
+            col(Newsletter.title),
+            col(Newsletter.public),
+            col(Schedule.key),
+            col(Subscription.state),
+        )
+        .join(Newsletter, col(Newsletter.id) == col(Subscription.newsletter_id))
+        .join(Schedule, col(Schedule.id) == col(Subscription.schedule_id))
+        .where(col(Subscription.id) == subscription_id)
+    )
+    row = (await session.execute(query)).one_or_none()
+    return SubscriptionView(subscription_id, *row) if row else None
+
+
+async def find_confirmation(
+    session: AsyncSession, subscription_id: int, requested_at: datetime, now: datetime
+) -> SubscriptionView:
+    """What a confirmation would make active, or has; changes nothing.
+
+    Raises:
+        NotFound: there is no such subscription, or nobody asked for it at that time.
+        InvalidToken: it could not be confirmed any more.
+    """
+    view = await find_subscription(session, subscription_id)
+    found = await load_wish(session, subscription_id, requested_at)
+    if view is None or found is None:
+        raise NotFound("there is no such request for a subscription")
+    wish, wished_at = found
+    left_at = await load_left_at(session, subscription_id)
+    verdict = decide_confirmation(view.state, wished_at, left_at, now)
+    if verdict is ConfirmationVerdict.EXPIRED:
+        raise InvalidToken("this confirmation is too old, or has been overtaken")
+    if verdict is ConfirmationVerdict.ALREADY:
+        return view
+    return SubscriptionView(
+        subscription_id,
+        view.newsletter_key,
+        view.newsletter_title,
+        view.public,
+        wish.schedule,
+        view.state,
+    )

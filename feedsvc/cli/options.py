@@ -1,0 +1,49 @@
+"""Options that several commands take, and what they open."""
+
+import os
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, TypeVar
+
+import typer
+
+if TYPE_CHECKING:
+    from feedsvc.app import App
+    from feedsvc.config_file import LoadedSettings
+
+Result = TypeVar("Result")
+
+ConfigOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--config",
+        "-c",
+        help="The configuration file; by default $FEEDSVC_CONFIG, then ./config.toml.",
+        show_default=False,
+    ),
+]
+JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
+
+
+def load(config: Path | None) -> "LoadedSettings":
+    """Read the configuration. Raises ConfigError."""
+    from feedsvc.config_file import load_settings
+
+    return load_settings(config, os.environ, Path.cwd())
+
+
+def run_with_app(config: Path | None, work: "Callable[[App], Awaitable[Result]]") -> Result:
+    """Open the application on its database, do the work, and close it again."""
+    import asyncio
+
+    from feedsvc.app import App
+    from feedsvc.cli.output import start_logging
+
+    loaded = load(config)
+    start_logging(quiet=True)
+
+    async def _run() -> Result:
+        async with App.open(loaded) as app:
+            return await work(app)
+
+    return asyncio.run(_run())

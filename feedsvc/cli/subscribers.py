@@ -1,0 +1,170 @@
+"""`feedsvc subscribers …`: who gets the newsletters."""
+
+from datetime import timedelta
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+from rich.markup import escape
+from rich.table import Table
+
+from feedsvc.cli.options import ConfigOption, JsonOption, run_with_app
+from feedsvc.cli.output import console, print_json, say
+
+if TYPE_CHECKING:
+    from feedsvc.app import App
+    from feedsvc.audience.lookup import ListedSubscription
+
+#: Recorded as evidence when the operator vouches for a consent.
+_VOUCHED = "The operator states that this person agreed to receive the newsletter."
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command group."""
+    group = typer.Typer(help="Add and list subscribers.", no_args_is_help=True)
+    group.command("add")(add)
+    group.command("list")(list_)
+    app.add_typer(group, name="subscribers")
+
+
+def add(
+    address: Annotated[str, typer.Argument(help="Their e-mail address.")],
+    newsletter: Annotated[str, typer.Option("--newsletter", "-n", help="Key of the newsletter.")],
+    schedule: Annotated[
+        str | None,
+        typer.Option("--schedule", "-s", help="Key of the schedule; the first one by default."),
+    ] = None,
+    name: Annotated[str, typer.Option(help="What they call themselves.")] = "",
+    language: Annotated[
+        str | None, typer.Option(help="Language of their mails; the newsletter's by default.")
+    ] = None,
+    topic: Annotated[
+        list[str] | None, typer.Option(help="Only articles with this topic; may be repeated.")
+    ] = None,
+    confirmed: Annotated[
+        bool,
+        typer.Option(
+            "--confirmed",
+            help="You state that they agreed: no confirmation mail is sent, and it is recorded.",
+        ),
+    ] = False,
+    config: ConfigOption = None,
+) -> None:
+    """Subscribe somebody. They are asked to confirm by mail, unless you vouch for them.
+
+    Example: `feedsvc subscribers add li.lei@example.com --newsletter daily --name 李雷`
+    """
+    from feedsvc.kit.addresses import parse_address
+
+    parsed = parse_address(address)
+
+    async def work(app: "App") -> str:
+        from feedsvc.audience.subscriptions import add_confirmed, request_subscription
+        from feedsvc.editions.registry import find_newsletter
+        from feedsvc.errors import NotFound
+        from feedsvc.model.subscriber import SubscriptionState
+
+        now = app.clock()
+        async with app.database.write() as session:
+            row = await find_newsletter(session, newsletter)
+            chosen = next((one for one in row.schedules if schedule in (None, one.key)), None)
+            if chosen is None:
+                names = ", ".join(one.key for one in row.schedules)
+                raise NotFound(f"{newsletter} has no schedule {schedule!r} (there are: {names})")
+            about: dict[str, Any] = {
+                "newsletter": row.newsletter,
+                "schedule": chosen,
+                "address": parsed,
+                "name": name,
+                "language": language or row.newsletter.language,
+                "zone": None,
+                "topics": topic or [],
+                "now": now,
+            }
+            if not confirmed:
+                await request_subscription(
+                    session,
+                    **about,
+                    how="command line",
+                    consent_text="",
+                    notice_expires_at=now
+                    + timedelta(hours=app.settings.sending.notice_expires_hours),
+                )
+                return (
+                    "They are asked to confirm by mail, if they are not subscribed already and"
+                    " were not asked within a day. The mail goes out while feedsvc serves."
+                )
+            subscription = await add_confirmed(session, **about, consent_text=_VOUCHED)
+        if subscription.state is SubscriptionState.UNSUBSCRIBED:
+            return "They have unsubscribed; only their own confirmation brings them back."
+        return (
+            f"Subscribed to {newsletter}, {chosen.key}. Articles published from now on are theirs."
+        )
+
+    say(run_with_app(config, work))
+
+
+def list_(
+    newsletter: Annotated[
+        str | None, typer.Option("--newsletter", "-n", help="Only this newsletter.")
+    ] = None,
+    state: Annotated[
+        str | None, typer.Option(help="Only pending, active, paused or unsubscribed.")
+    ] = None,
+    limit: Annotated[int, typer.Option(min=1, max=100_000, help="How many at most.")] = 100,
+    after: Annotated[int, typer.Option(help="Continue after this subscription id.")] = 0,
+    as_json: JsonOption = False,
+    config: ConfigOption = None,
+) -> None:
+    """List subscriptions with their addresses, oldest first.
+
+    Example: `feedsvc subscribers list --newsletter daily --state active --json`
+    """
+
+    from dataclasses import asdict
+
+    from feedsvc.model.subscriber import SubscriptionState
+
+    try:
+        wanted = SubscriptionState(state) if state else None
+    except ValueError:
+        raise typer.BadParameter(
+            f"{state!r} is none of: {', '.join(SubscriptionState)}", param_hint="--state"
+        ) from None
+
+    async def work(app: "App") -> "tuple[list[ListedSubscription], dict[str, int]]":
+        from feedsvc.audience.lookup import count_by_state, list_subscriptions
+        from feedsvc.editions.registry import find_newsletter
+
+        async with app.database.read() as session:
+            if newsletter is not None:
+                await find_newsletter(session, newsletter)
+            rows = await list_subscriptions(session, newsletter, wanted, limit, after)
+            counts = await count_by_state(session, newsletter)
+        return list(rows), {one.value: count for one, count in counts.items()}
+
+    rows, counts = run_with_app(config, work)
+    if as_json:
+        print_json({"counts": counts, "subscriptions": [asdict(row) for row in rows]})
+        return
+    if not rows:
+        say("Nobody yet. Add somebody with: feedsvc subscribers add ADDRESS --newsletter KEY")
+        return
+    table = Table(box=None, pad_edge=False)
+    for heading in ("id", "address", "name", "newsletter", "schedule", "state", "confirmed"):
+        table.add_column(heading, overflow="fold")
+    for row in rows:
+        table.add_row(
+            str(row.id),
+            escape(row.address),
+            escape(row.name),
+            row.newsletter,
+            row.schedule,
+            row.state.value
+            if row.address_state == "good"
+            else f"{row.state} ({row.address_state})",
+            f"{row.confirmed_at:%Y-%m-%d %H:%M} UTC" if row.confirmed_at else "",
+        )
+    console.print(table)
+    say(", ".join(f"{count} {one}" for one, count in counts.items() if count))
+    if len(rows) == limit:
+        say(f"There may be more: --after {rows[-1].id}")

@@ -1,0 +1,103 @@
+"""Slots: the places in a rendered mail where one person's few values go.
+
+A slot is its name between two marker characters. What comes from outside is freed of these
+characters before it is rendered, so no article can make a slot.
+"""
+
+import re
+from collections.abc import Mapping
+from enum import StrEnum
+from html import escape as escape_html
+
+from feedsvc.errors import MessageUnbuildable
+
+# The last two private-use characters of Unicode: no font and no legacy encoding uses them, and
+# HTML, CSS and URL handling leave them alone.
+_OPEN, _CLOSE = "\U0010fffc", "\U0010fffd"
+_SLOT = re.compile(f"{_OPEN}([a-z_]+){_CLOSE}")
+_MARKERS = str.maketrans("", "", _OPEN + _CLOSE)
+_UNWRITABLE = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
+
+
+class Slot(StrEnum):
+    """What can be filled in for one person."""
+
+    #: Page, and one-click target, that ends this subscription.
+    UNSUBSCRIBE_URL = "unsubscribe_url"
+    #: The mail as a page, without anybody's tokens; the same for a cohort.
+    VIEW_URL = "view_url"
+    #: Page that confirms a subscription.
+    CONFIRM_URL = "confirm_url"
+    #: The address the mail goes to.
+    ADDRESS = "address"
+    #: What the subscriber calls themselves. SECURITY: for digests only, never in a notice.
+    NAME = "name"
+
+
+def marker(slot: Slot) -> str:
+    """The slot as it stands in rendered text."""
+    return f"{_OPEN}{slot}{_CLOSE}"
+
+
+def without_markers(text: str) -> str:
+    """Text from outside, unable to make a slot."""
+    return text.translate(_MARKERS)
+
+
+def slots_in(text: str) -> frozenset[str]:
+    """Names of the slots that a rendered text has."""
+    return frozenset(_SLOT.findall(text))
+
+
+def first_slot(text: str) -> int:
+    """Where the first slot begins; the length of the text when it has none."""
+    found = text.find(_OPEN)
+    return len(text) if found < 0 else found
+
+
+def has_markers(text: str) -> bool:
+    """Whether any marker character is in a text."""
+    return _OPEN in text or _CLOSE in text
+
+
+def splice(text: str, values: Mapping[str, str], escape: bool) -> str:
+    """Fill every slot of a rendered text.
+
+    Args:
+        values: slot name -> value; names without a slot in the text are ignored.
+        escape: the text is HTML, so values are escaped for elements and quoted attributes.
+
+    Raises:
+        MessageUnbuildable: a slot has no value, or a value holds control characters.
+    """
+
+    def fill(found: re.Match[str]) -> str:
+        value = checked_value(values, found[1])
+        return escape_html(value, quote=True) if escape else value
+
+    filled = _SLOT.sub(fill, text)
+    if has_markers(filled):
+        raise MessageUnbuildable("a rendered mail has a marker that belongs to no slot")
+    return filled
+
+
+def splice_some(text: str, values: Mapping[str, str], escape: bool) -> str:
+    """Fill the slots there are values for, and leave the others. Otherwise as `splice`."""
+    for name in values:
+        slot = marker(Slot(name))
+        text = text.replace(slot, splice(slot, values, escape))
+    return text
+
+
+def checked_value(values: Mapping[str, str], name: str) -> str:
+    """The value for a slot, without marker characters; only a name may be empty.
+
+    Raises:
+        MessageUnbuildable: it is missing, or holds control characters.
+    """
+    value = values.get(name)
+    if value is None or (not value and name != Slot.NAME):
+        raise MessageUnbuildable(f"there is no value for {name}")
+    if _UNWRITABLE.search(value):
+        raise MessageUnbuildable(f"the value for {name} holds control characters")
+    return without_markers(value)

@@ -1,0 +1,15 @@
+"""Which relay a configuration means."""
+
+from pathlib import Path
+
+from feedsvc.config import EmlFolderRelaySettings, RelaySettings
+from feedsvc.model.relay import Relay
+from feedsvc.relays.eml_folder import EmlFolderRelay
+from feedsvc.relays.smtp import SmtpRelay
+
+
+def open_relay(settings: RelaySettings, base: Path) -> Relay:
+    """The relay of these settings; nothing is connected yet. Relative paths are below `base`."""
+    if isinstance(settings, EmlFolderRelaySettings):
+        return EmlFolderRelay(base / settings.path, connections=settings.connections)
+    return SmtpRelay(settings)

@@ -1,0 +1,105 @@
+"""The clock of the service. APScheduler in memory; it decides nothing and pokes the pipeline.
+
+A schedule holds one date job for its next due time. Whether anything is made of a poke is decided
+by unique rows, so restarts, several nodes and clock jumps change nothing; the sweep every second
+repeats any poke that was lost.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from datetime import UTC, datetime
+from functools import partial
+
+import structlog
+from apscheduler.schedulers.asyncio import AsyncIOScheduler
+
+from feedsvc.app import App
+from feedsvc.errors import DatabaseUnavailable, FeedsvcError
+
+log = structlog.get_logger(__name__)
+
+#: Seconds between sweeps: how late a lost poke is noticed.
+SWEEP_SECONDS = 1
+
+
+class Scheduler:
+    """Pokes the pipeline when a schedule comes due, a source may have changed, or rows wait.
+
+    `sweep` is what else is to be done every second.
+    """
+
+    def __init__(self, app: App, sweep: Callable[[], Awaitable[None]]) -> None:
+        self._app = app
+        self._sweep_rest = sweep
+        self._clock = AsyncIOScheduler(
+            timezone=UTC,
+            job_defaults={"misfire_grace_time": None, "coalesce": True, "max_instances": 1},
+        )
+        self._watchers: list[asyncio.Task[None]] = []
+        self._outage = False
+
+    async def start(self) -> None:
+        """Look at every source once, then keep time."""
+        for key in self._app.sources:
+            await self._poke(f"scan {key}", partial(self._app.pipeline.ask_ingest, key))
+        await self._poke("arm", self._arm)
+        self._clock.add_job(self._sweep, "interval", seconds=SWEEP_SECONDS, id="sweep")
+        for key, source in self._app.settings.sources.items():
+            self._clock.add_job(
+                self._poke,
+                "interval",
+                seconds=source.rescan_seconds,
+                args=[f"scan {key}", partial(self._app.pipeline.ask_ingest, key)],
+                id=f"rescan:{key}",
+            )
+            self._watchers.append(asyncio.create_task(self._watch(key), name=f"watch:{key}"))
+        self._clock.start()
+
+    async def stop(self) -> None:
+        """Stop poking; what has been poked goes on."""
+        if self._clock.running:
+            self._clock.shutdown(wait=False)
+        for watcher in self._watchers:
+            watcher.cancel()
+        await asyncio.gather(*self._watchers, return_exceptions=True)
+
+    async def _arm(self) -> None:
+        for schedule_id, due_at in (await self._app.pipeline.load_due_times()).items():
+            self._clock.add_job(
+                self._fire,
+                "date",
+                run_date=due_at,
+                args=[due_at],
+                id=f"due:{schedule_id}",
+                replace_existing=True,
+            )
+
+    async def _fire(self, due_at: datetime) -> None:
+        await self._poke(f"due {due_at.isoformat()}", self._app.pipeline.fire)
+        await self._poke("arm", self._arm)
+
+    async def _sweep(self) -> None:
+        await self._poke("sweep", self._app.sweep)
+        await self._poke("refresh", self._sweep_rest)
+
+    async def _watch(self, key: str) -> None:
+        async for _ in self._app.sources[key].changes():
+            await self._poke(f"scan {key}", partial(self._app.pipeline.ask_ingest, key))
+
+    async def _poke(self, name: str, work: Callable[[], Awaitable[object]]) -> None:
+        """Run one poke; a failed one is said and left to the next sweep."""
+        try:
+            await work()
+        except DatabaseUnavailable as error:
+            if not self._outage:
+                log.error("database unavailable", poke=name, reason=str(error))
+            self._outage = True
+        except FeedsvcError as error:
+            log.error("poke failed", poke=name, reason=str(error))
+        except Exception as error:
+            # A fault in one poke must not stop the clock of all.
+            log.error("poke failed", poke=name, fault=f"{type(error).__name__}: {error}")
+        else:
+            if self._outage:
+                log.info("database answers again")
+            self._outage = False

@@ -1,0 +1,1 @@
+"""What people and feed readers see over HTTP: feeds, pages, and the small forms on them."""

@@ -1,0 +1,46 @@
+"""What the web is handed by the composition root, and how its actions reach it."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Protocol, cast
+
+from fastapi import Request
+from starlette.types import Receive, Scope, Send
+
+from feedsvc.config import Settings
+from feedsvc.db.engine import Database
+from feedsvc.kit.templating import Templates
+from feedsvc.kit.tokens import Keyring
+
+
+class FeedServer(Protocol):
+    """Serves feed documents from memory, in front of the framework."""
+
+    def handles(self, path: str) -> bool:
+        """Whether a request for this path is for it."""
+        ...
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer an HTTP request (ASGI)."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class WebServices:
+    """Everything the web needs of the rest."""
+
+    database: Database
+    settings: Settings
+    templates: Templates
+    keyring: Keyring
+    feeds: FeedServer
+    #: The present; aware UTC.
+    clock: Callable[[], datetime]
+    #: Called when a mail may have come to be sent; returns at once.
+    poke: Callable[[], None]
+
+
+def services_of(request: Request) -> WebServices:
+    """The services of the application that a request came to."""
+    return cast(WebServices, request.app.state.services)

@@ -1,0 +1,1 @@
+"""Pages for readers: articles, feeds, mails in the browser. They change nothing."""

@@ -1,0 +1,87 @@
+"""An article's own page."""
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from fastapi import APIRouter, HTTPException, Request
+from markupsafe import Markup
+from sqlalchemy import select
+from sqlmodel import col
+from starlette.responses import Response
+
+from feedsvc.kit.texts import Texts
+from feedsvc.model.article import Article, ArticleState
+from feedsvc.web.pages import reader_language, show_page
+from feedsvc.web.security import PageKind
+from feedsvc.web.services import services_of
+
+router = APIRouter()
+
+
+@dataclass(frozen=True, slots=True)
+class ArticlePage:
+    """What the page shows of an article. `edited_at` is None when it has not been edited."""
+
+    title: str
+    summary: str
+    section: str | None
+    language: str
+    published_at: datetime
+    edited_at: datetime | None
+    content: Markup
+    url: str | None
+    enclosures: list[dict[str, Any]]
+
+    @property
+    def published_iso(self) -> str:
+        """For machines."""
+        return self.published_at.isoformat(timespec="seconds")
+
+    @property
+    def edited_iso(self) -> str | None:
+        """For machines."""
+        return self.edited_at.isoformat(timespec="seconds") if self.edited_at else None
+
+
+@router.api_route("/articles/{slug}", methods=["GET", "HEAD"])
+async def show_article(request: Request, slug: str) -> Response:
+    """The article; 410 when it has been taken back, 404 when it is not, or not yet, published."""
+    services = services_of(request)
+    if len(slug) > 200 or "\0" in slug:
+        raise HTTPException(404)
+    async with services.database.read() as session:
+        found = await session.execute(select(Article).where(col(Article.slug) == slug))
+        article = found.scalar_one_or_none()
+    if article is None or article.state in (ArticleState.SCHEDULED, ArticleState.HELD):
+        raise HTTPException(404)
+    if article.state is ArticleState.WITHDRAWN:
+        # What was taken back is not told again, not even its title.
+        return show_page(request, "gone.html", PageKind.ANSWER, status=410)
+    texts = Texts(reader_language(request, services.settings))
+    address = f"{services.settings.base_url}/articles/{article.slug}"
+    return show_page(
+        request,
+        "article.html",
+        PageKind.ARTICLE,
+        canonical=article.url or address,
+        article=_page_of(article),
+        authors=texts.join(article.authors),
+        zone=services.settings.time_zone,
+    )
+
+
+def _page_of(article: Article) -> ArticlePage:
+    edited = article.updated_at > article.published_at
+    return ArticlePage(
+        title=article.title,
+        summary=article.summary,
+        section=article.section,
+        language=article.language,
+        published_at=article.published_at,
+        edited_at=article.updated_at if edited else None,
+        # SECURITY: it has been through the sanitiser when it was stored.
+        content=Markup(article.content),
+        url=article.url,
+        enclosures=article.enclosures,
+    )

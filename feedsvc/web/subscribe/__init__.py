@@ -1,0 +1,1 @@
+"""Pages for subscribers: asking, confirming, leaving. Only a POST changes anything."""

@@ -1,0 +1,41 @@
+"""A whole feedsvc on a real database, with a real SMTP server to send to and a clock to turn."""
+
+from collections.abc import AsyncIterator
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+from newsroom_walk import Inbox, Walk
+from sqlalchemy import text
+
+from feedsvc.db.engine import Database
+
+
+@pytest.fixture
+async def inbox() -> AsyncIterator[Inbox]:
+    """A real SMTP server on loopback that keeps what it accepts."""
+    inbox = Inbox()
+    await inbox.start()
+    yield inbox
+    await inbox.stop()
+
+
+@pytest.fixture
+async def empty_database_url(database_url: str) -> str:
+    """A database of each kind without a single table."""
+    if database_url.startswith("postgresql"):
+        database = Database(database_url)
+        async with database.engine.begin() as connection:
+            await connection.execute(text("DROP SCHEMA public CASCADE"))
+            await connection.execute(text("CREATE SCHEMA public"))
+        await database.dispose()
+    return database_url
+
+
+@pytest.fixture
+async def walk(empty_database_url: str, tmp_path: Path, inbox: Inbox) -> AsyncIterator[Walk]:
+    """feedsvc with a folder source, a feed, a newsletter at 08:00 in Shanghai, and the inbox."""
+    start = datetime(2026, 11, 21, 12, tzinfo=UTC)
+    walk = Walk(tmp_path, empty_database_url, inbox.port, start)
+    async with walk.open():
+        yield walk
