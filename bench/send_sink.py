@@ -122,7 +122,6 @@ class _Session(asyncio.Protocol):
     def _answer(self, verb: bytes) -> bytes:
         if verb == b"DATA":
             self._in_message = True
-            # The end is looked for with the line end before it, and a message may be empty.
             return b"354 go ahead\r\n"
         if verb in (b"EHLO", b"HELO"):
             return _GREETING

@@ -4,7 +4,6 @@ Made by the real migrations and templates; the rows are those of a frozen editio
 """
 
 import asyncio
-import itertools
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -121,8 +120,8 @@ async def _make(folder: Path, count: int, kilobytes: int) -> World:
     try:
         await migrate(database)
         await _store_edition(database, kilobytes)
-        for numbers in itertools.batched(range(1, count + 1), _BATCH):
-            await _store_readers(database, numbers)
+        for first in range(1, count + 1, _BATCH):
+            await _store_readers(database, range(first, min(first + _BATCH, count + 1)))
         build = await open_maker(database, folder).prepare([_claimed(1)])
         _, message = build(_claimed(1), _AT)
         (folder / "message.eml").write_bytes(message)
@@ -171,7 +170,7 @@ async def _store_edition(database: Database, kilobytes: int) -> None:
             await session.flush()
 
 
-async def _store_readers(database: Database, numbers: tuple[int, ...]) -> None:
+async def _store_readers(database: Database, numbers: range) -> None:
     """Readers, each with an active subscription and a delivery that waits; ids are the numbers."""
     people: list[dict[str, Any]] = []
     for number in numbers:
@@ -188,6 +187,7 @@ async def _store_readers(database: Database, numbers: tuple[int, ...]) -> None:
             "cursor": _CURSOR,
             "requested_at": _AT,
             "confirmed_at": _AT,
+            "consent_text": "",
         }
         for number in numbers
     ]

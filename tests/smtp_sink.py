@@ -31,7 +31,7 @@ from dataclasses import dataclass, field
 from email import message_from_bytes
 from pathlib import Path
 
-#: Where a rule can act. BODY is before any of the message is read, DOT after all of it.
+#: Where a rule can act. BODY is after the message's first octet, DOT after its last.
 STEPS = ("CONNECT", "EHLO", "STARTTLS", "AUTH", "MAIL", "RCPT", "DATA", "BODY", "DOT", "RSET")
 #: What can be done instead of a reply.
 DROP = "drop"  # close without a word; at DOT the message is not taken
@@ -105,6 +105,8 @@ class SmtpSink:
         self.connections = 0
         self.open_connections = 0
         self.most_connections = 0
+        #: Set once a client has been left without an answer (HANG).
+        self.hanging = asyncio.Event()
         #: Called with the recipient when its RCPT is answered; for acting in the middle.
         self.at_rcpt: Callable[[str], object] | None = None
         self._tls, self._implicit_tls, self._login = tls, implicit_tls, login
@@ -250,8 +252,9 @@ class SmtpSink:
         recipient = session.recipients[0]
         if not await self._answer(session, "DATA", recipient, "354 go ahead"):
             return
+        begin = await session.reader.readexactly(1)
         await self._act(session, "BODY", recipient)
-        body = await session.reader.readuntil(b"\r\n.\r\n")
+        body = begin + await session.reader.readuntil(b"\r\n.\r\n")
         message = body[:-3].replace(b"\r\n..", b"\r\n.")
         message = message[1:] if message.startswith(b"..") else message
         rule = self._find("DOT", recipient)
@@ -314,6 +317,7 @@ class SmtpSink:
                 session.writer.transport.abort()
                 raise _Over
             case "hang":
+                self.hanging.set()
                 await asyncio.Event().wait()
             case "drip":
                 while True:

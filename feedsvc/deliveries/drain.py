@@ -110,13 +110,20 @@ class Drain:
             await self._finish_work()
         except asyncio.CancelledError:
             # What is on the wire stays in doubt; what is not is given back by whoever cancels.
-            for task in self._tasks:
-                task.cancel()
-            await asyncio.gather(*self._tasks, return_exceptions=True)
+            await self._cancel_work()
             raise
         except Exception:
             await self._finish_work()
             raise
+
+    async def _cancel_work(self) -> None:
+        # QUIRK: before Python 3.12 asyncio.wait_for, which the SMTP library waits with, can
+        # swallow a cancellation that comes together with a reply: so more than once.
+        while pending := [task for task in self._tasks if not task.done()]:
+            for task in pending:
+                task.cancel()
+            await asyncio.wait(pending, timeout=0.1)
+        await asyncio.gather(*self._tasks, return_exceptions=True)
 
     async def _finish_work(self) -> None:
         """Wait for the connections; raises what one of them raised."""

@@ -8,9 +8,7 @@ from feedsvc.errors import BrokenArticle
 CHINESE = "我国的天气预报说今天有雨，出门请带伞。"
 
 
-@pytest.mark.parametrize(
-    "encoding", ["utf-8", "utf-8-sig", "utf-16", "gb18030", "gbk", "gb2312"]
-)
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16", "gb18030", "gbk", "gb2312"])
 def test_chinese_is_read_in_its_usual_encodings(encoding: str) -> None:
     assert decode(CHINESE.encode(encoding), "a.txt") == CHINESE
 

@@ -341,12 +341,10 @@ async def test_a_wrong_password_is_said_once_and_without_the_password(certificat
 
 async def test_being_cancelled_ends_the_connection(sink: SmtpSink, permit: Any) -> None:
     sink.on("DOT", HANG)
-    waiting = asyncio.Event()
-    sink.at_rcpt = lambda _recipient: waiting.set()
     limits = SmtpLimits(command_seconds=5, dot_seconds=60)
     connection = await relay_to(sink, limits).open()
     sending = asyncio.create_task(connection.send(ALICE, MESSAGE, permit))
-    await waiting.wait()
+    await sink.hanging.wait()
     sending.cancel()
     with pytest.raises(asyncio.CancelledError):
         await sending
