@@ -31,6 +31,7 @@ from feedsvc.messages.digests import DigestRenderer
 from feedsvc.messages.prepare import MessageMaker
 from feedsvc.model.feed import ServedDocument
 from feedsvc.model.ports import Selection, SourcePort
+from feedsvc.model.relay import Relay
 from feedsvc.pipeline import Parts, Pipeline
 from feedsvc.relays.open import open_relay
 from feedsvc.sources.open import open_source
@@ -71,12 +72,17 @@ class App:
     @classmethod
     @asynccontextmanager
     async def open(
-        cls, loaded: LoadedSettings, clock: Clock = utc_now, serve: Serve = lambda _documents: None
+        cls,
+        loaded: LoadedSettings,
+        clock: Clock = utc_now,
+        serve: Serve = lambda _documents: None,
+        relay: Relay | None = None,
     ) -> AsyncIterator["App"]:
         """Bring the database up to date and put the parts together; nothing runs yet.
 
         Args:
             serve: told of feed documents as soon as they are stored.
+            relay: in place of the configured one.
 
         Raises:
             DatabaseUnavailable: it does not answer.
@@ -99,7 +105,7 @@ class App:
                     session,
                     {(key, one) for key, feed in settings.feeds.items() for one in feed.formats},
                 )
-            yield await cls._assemble(loaded, database, keyring, templates, clock, serve)
+            yield await cls._assemble(loaded, database, keyring, templates, clock, serve, relay)
         finally:
             await database.dispose()
 
@@ -112,6 +118,7 @@ class App:
         templates: Templates,
         clock: Clock,
         serve: Serve,
+        relay: Relay | None,
     ) -> "App":
         settings, base = loaded.settings, loaded.base
         jobs = open_jobs(database)
@@ -129,7 +136,7 @@ class App:
         )
         sender = Sender(
             database,
-            open_relay(settings.relay, base),
+            relay or open_relay(settings.relay, base),
             maker.prepare,
             settings.sending,
             clock,

@@ -133,7 +133,7 @@ def _last_words(text: str, room: str) -> str:
     if at <= limit // 2:
         return room  # one long word: an address, or writing without spaces
     if is_wide(text[at - 1]) and is_wide(text[at]):
-        at = next((i for i in range(at - 1, limit * 2 // 3, -1) if text[i] in _PAUSES), at)
+        at = next((i for i in range(at - 1, limit * 2 // 3, -1) if _is_pause(text, i)), at)
     trimmed = len(text[:at].rstrip(_PAUSES + " "))
     return text[: trimmed if may_cut(text, trimmed) else at]
 
@@ -142,3 +142,7 @@ def _is_between_words(text: str, at: int) -> bool:
     before, after = text[at - 1], text[at]
     between = before.isspace() or after.isspace() or is_wide(before) or is_wide(after)
     return between and may_cut(text, at)
+
+
+def _is_pause(text: str, at: int) -> bool:
+    return text[at] in _PAUSES and may_cut(text, at)

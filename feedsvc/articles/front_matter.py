@@ -89,7 +89,8 @@ def split_front_matter(text: str, location: str) -> FrontMatter:
 
 
 def _read_yaml(text: str, location: str) -> tuple[dict[str, Value], dict[str, int]]:
-    loader = _Loader(text)
+    # Invisible controls are dropped wherever text is cleaned; YAML would refuse the whole file.
+    loader = _Loader(yaml.reader.Reader.NON_PRINTABLE.sub("", text))
     try:
         root = loader.get_single_node()
     except yaml.MarkedYAMLError as error:

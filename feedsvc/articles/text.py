@@ -82,7 +82,7 @@ def may_cut(text: str, at: int) -> bool:
         return _count_regional_before(text, at) % 2 == 0
     if _joins_hangul(before, after):
         return False
-    return unicodedata.combining(_base_before(text, at)) != _VIRAMA_CLASS
+    return not _joins_conjunct(text, at)
 
 
 def cut_back(text: str, limit: int) -> str:
@@ -121,9 +121,11 @@ def _joins_hangul(before: str, after: str) -> bool:
     return leads and (_is_hangul(after) or "\ua960" <= after <= "\ua97c")
 
 
-def _base_before(text: str, at: int) -> str:
-    """The character before `at`, past joiners and marks that are no virama."""
+def _joins_conjunct(text: str, at: int) -> bool:
+    """Whether a virama stands among the marks just before; it ties the next letter to the last."""
     back = at - 1
-    while back > 0 and text[back] in "\u200c\u200d\u093c":
+    while back >= 0 and _extends(text[back]):
+        if unicodedata.combining(text[back]) == _VIRAMA_CLASS:
+            return True
         back -= 1
-    return text[back]
+    return False

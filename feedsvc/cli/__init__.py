@@ -54,8 +54,9 @@ _register()
 
 def main() -> None:
     """Run the command line and end the process with its code."""
-    from feedsvc.cli.output import is_debugging, say_error
+    from feedsvc.cli.output import is_debugging, say_error, take_any_text
 
+    take_any_text()
     try:
         app()
     except ConfigError as error:

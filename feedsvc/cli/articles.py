@@ -10,7 +10,10 @@ from feedsvc.cli.output import print_json, say, say_error
 from feedsvc.errors import NotFound, SourceUnavailable
 
 if TYPE_CHECKING:
+    from sqlalchemy.ext.asyncio import AsyncSession
+
     from feedsvc.app import App
+    from feedsvc.model.article import Article
     from feedsvc.pipeline import Ingested
 
 
@@ -110,12 +113,11 @@ def trace(
     """
 
     async def work(app: "App") -> dict[str, Any]:
-        from feedsvc.articles.lookup import find_article
         from feedsvc.editions.appearances import load_appearances
         from feedsvc.feeds.select import select_articles
 
         async with app.database.read() as session:
-            found = await find_article(session, article)
+            found = await _find_article(session, article)
             appearances = await load_appearances(session, found.id or 0)
             feeds = [
                 spec.key
@@ -136,6 +138,16 @@ def trace(
         print_json(traced)
     else:
         _print_trace(traced)
+
+
+async def _find_article(session: "AsyncSession", text: str) -> "Article":
+    from feedsvc.articles.lookup import find_article, list_recent
+
+    try:
+        return await find_article(session, text)
+    except NotFound as error:
+        newest = [f"{one.id} {one.source_key}" for one in await list_recent(session, 5)]
+        raise NotFound(f"{error} (the newest are: {', '.join(newest) or 'none yet'})") from error
 
 
 def _print_trace(traced: dict[str, Any]) -> None:

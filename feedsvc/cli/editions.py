@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING, Annotated, Any
 from zoneinfo import ZoneInfo
 
 import typer
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 from feedsvc.cli.options import ConfigOption, JsonOption, run_with_app
 from feedsvc.cli.output import console, print_json, say, say_error
@@ -65,7 +64,8 @@ def _print_rehearsal(one: "Rehearsal") -> None:
     )
     say(f"{one.newsletter}, {one.schedule.key} ({one.schedule.label}): {due}")
     mails = "1 mail" if one.cohorts == 1 else f"{one.cohorts} different mails"
-    say(f"  would go to {one.readers} subscribers" + (f" as {mails}" if one.cohorts else ""))
+    readers = "1 subscriber" if one.readers == 1 else f"{one.readers} subscribers"
+    say(f"  would go to {readers}" + (f" as {mails}" if one.cohorts else ""))
     for article in one.articles:
         at = f"{article.published_at.astimezone(zone):%Y-%m-%d %H:%M}"
         more = f", counted for {article.counted_for}" if article.counted_for else ""
@@ -112,6 +112,14 @@ def send(
 
 async def _follow(app: "App", edition_id: int, own: "asyncio.Task[int] | None") -> dict[str, Any]:
     """Show an edition's progress until it has ended, or until our own work on it has."""
+    from rich.progress import (
+        BarColumn,
+        MofNCompleteColumn,
+        Progress,
+        TextColumn,
+        TimeElapsedColumn,
+    )
+
     from feedsvc.deliveries.totals import edition_totals
     from feedsvc.editions.progress import load_edition
     from feedsvc.model.delivery import OPEN_STATES

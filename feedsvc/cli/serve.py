@@ -143,8 +143,10 @@ def _listen(host: str, port: int) -> socket.socket:
     try:
         return socket.create_server((host, port), family=family, backlog=2048)
     except OSError as error:
+        # QUIRK: asyncio's and socket's own text goes on with what the sentence says already.
+        reason = (error.strerror or str(error)).partition(" (while")[0]
         raise FeedsvcError(
-            f"cannot listen on {host} port {port}: {error.strerror}. Is feedsvc running already?"
+            f"cannot listen on {host} port {port}: {reason}. Is feedsvc running already?"
             " Otherwise set server.port to another one."
         ) from error
 

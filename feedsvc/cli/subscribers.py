@@ -4,8 +4,6 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from rich.markup import escape
-from rich.table import Table
 
 from feedsvc.cli.options import ConfigOption, JsonOption, run_with_app
 from feedsvc.cli.output import console, print_json, say
@@ -149,6 +147,16 @@ def list_(
     if not rows:
         say("Nobody yet. Add somebody with: feedsvc subscribers add ADDRESS --newsletter KEY")
         return
+    _print_table(rows)
+    say(", ".join(f"{count} {one}" for one, count in counts.items() if count))
+    if len(rows) == limit:
+        say(f"There may be more: --after {rows[-1].id}")
+
+
+def _print_table(rows: "list[ListedSubscription]") -> None:
+    from rich.markup import escape
+    from rich.table import Table
+
     table = Table(box=None, pad_edge=False)
     for heading in ("id", "address", "name", "newsletter", "schedule", "state", "confirmed"):
         table.add_column(heading, overflow="fold")
@@ -164,7 +172,5 @@ def list_(
             else f"{row.state} ({row.address_state})",
             f"{row.confirmed_at:%Y-%m-%d %H:%M} UTC" if row.confirmed_at else "",
         )
-    console.print(table)
-    say(", ".join(f"{count} {one}" for one, count in counts.items() if count))
-    if len(rows) == limit:
-        say(f"There may be more: --after {rows[-1].id}")
+    # One line a subscription where no person looks, whatever its length.
+    console.print(table, width=None if console.is_terminal else 1000, crop=False, no_wrap=True)

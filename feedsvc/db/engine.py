@@ -104,7 +104,8 @@ class Database:
 
     def _outage_text(self, error: BaseException) -> str:
         reason = str(getattr(error, "orig", None) or error).splitlines()[0]
-        return f"the database {self.url.render_as_string()} does not answer: {reason}"
+        url = self.url.set(drivername=self.kind).render_as_string()  # as the operator wrote it
+        return f"the database {url} does not answer: {reason}"
 
     async def check(self) -> None:
         """Make sure the database answers. Raises DatabaseUnavailable."""

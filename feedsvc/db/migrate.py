@@ -9,13 +9,9 @@ import asyncio
 import os
 import sqlite3
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import structlog
-from alembic import command
-from alembic.config import Config
-from alembic.migration import MigrationContext
-from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, create_engine, event, inspect, text
 from sqlalchemy.engine import URL, Engine
 from sqlalchemy.exc import DBAPIError
@@ -24,6 +20,10 @@ from sqlalchemy.pool import NullPool
 from feedsvc.db.engine import Database, is_outage
 from feedsvc.errors import DatabaseUnavailable, MigrationRefused
 from feedsvc.model import metadata
+
+if TYPE_CHECKING:
+    from alembic.config import Config
+    from alembic.script import ScriptDirectory
 
 log = structlog.get_logger()
 
@@ -49,6 +49,10 @@ async def migrate(database: Database, revision: str = "head", folder: Path | Non
             would break references between rows.
     """
     await database.check()
+    if folder is None and revision == "head" and await _is_newest(database):
+        return
+    from alembic.config import Config  # slow to import, and seldom needed
+
     config = Config()
     config.set_main_option("script_location", str(folder or MIGRATIONS).replace("%", "%%"))
     try:
@@ -65,6 +69,17 @@ async def migrate(database: Database, revision: str = "head", folder: Path | Non
         raise
 
 
+async def _is_newest(database: Database) -> bool:
+    """Whether the last of our migrations, by the numbers they are named with, has been run."""
+    newest = max(path.stem for path in (MIGRATIONS / "versions").glob("[0-9]*.py"))
+    try:
+        async with database.read() as session:
+            found = await session.scalar(text("SELECT version_num FROM alembic_version"))
+    except DBAPIError:  # no such table: a new database
+        return False
+    return bool(found == newest)
+
+
 def comparison() -> dict[str, Any]:
     """How Alembic looks at the database beside the model; tables of others are not ours."""
     return {
@@ -75,7 +90,7 @@ def comparison() -> dict[str, Any]:
     }
 
 
-def _migrate_sqlite(path: Path, config: Config, revision: str) -> None:
+def _migrate_sqlite(path: Path, config: "Config", revision: str) -> None:
     engine = _sqlite_migration_engine(path)
     try:
         with engine.begin() as connection:
@@ -114,9 +129,13 @@ def _sqlite_migration_engine(path: Path) -> Engine:
 
 
 def _upgrade(
-    connection: Connection, config: Config, revision: str, copy: Path | None = None
+    connection: Connection, config: "Config", revision: str, copy: Path | None = None
 ) -> None:
     """Migrate inside the caller's transaction; `copy` is the file to copy before a change."""
+    from alembic import command
+    from alembic.migration import MigrationContext
+    from alembic.script import ScriptDirectory
+
     script = ScriptDirectory.from_config(config)
     current = MigrationContext.configure(connection).get_current_revision()
     target = script.as_revision_number(revision)
@@ -129,7 +148,9 @@ def _upgrade(
     log.info("database migrated", before=current, now=target, copy=str(kept) if kept else None)
 
 
-def _refuse_strangers(connection: Connection, script: ScriptDirectory, current: str | None) -> None:
+def _refuse_strangers(
+    connection: Connection, script: "ScriptDirectory", current: str | None
+) -> None:
     if current is None:
         ours = set(inspect(connection).get_table_names()) & set(metadata.tables)
         if ours:

@@ -21,7 +21,6 @@ from sqlmodel import col
 from feedsvc.feeds.entries import EMPTY_FEED_AT, Content, Head, clean_text
 from feedsvc.feeds.fragments import FragmentCache, Rendering, collect_fragments
 from feedsvc.feeds.jsonfeed import json_frame
-from feedsvc.feeds.syndication import xml_frame
 from feedsvc.model.article import Article
 from feedsvc.model.feed import (
     MEDIA_TYPES,
@@ -107,6 +106,8 @@ def _join(feed_format: FeedFormat, head: Head, parts: Iterable[bytes]) -> bytes:
     if feed_format is FeedFormat.JSON:
         start, end = json_frame(head)
         return b"".join((start, b",".join(parts), end))
+    from feedsvc.feeds.syndication import xml_frame  # feedgen is slow to import
+
     start, end = xml_frame(feed_format, head)
     return b"".join((start, *parts, end))
 

@@ -7,7 +7,6 @@ from datetime import datetime
 from feedsvc.errors import EntryUnrenderable
 from feedsvc.feeds.entries import Content, read_entry
 from feedsvc.feeds.jsonfeed import JSON_RENDERER, json_fragment
-from feedsvc.feeds.syndication import RENDERER, xml_fragments
 from feedsvc.model.article import Article
 from feedsvc.model.feed import FeedFormat
 
@@ -34,6 +33,8 @@ class Rendering:
     @property
     def key(self) -> str:
         """The part of a fragment's key that this rendering decides."""
+        from feedsvc.feeds.syndication import RENDERER  # feedgen is slow to import
+
         formats = ",".join(self.formats)
         return f"{RENDERER} {JSON_RENDERER} {formats} {self.content} {self.base_url}"
 
@@ -94,6 +95,8 @@ def render_fragment(article: Article, rendering: Rendering) -> Fragment:
     Raises:
         EntryUnrenderable: it cannot be written, for whatever reason.
     """
+    from feedsvc.feeds.syndication import xml_fragments
+
     try:
         entry = read_entry(article, rendering.base_url, rendering.content)
         parts = xml_fragments(entry, rendering.formats)

@@ -79,6 +79,7 @@ class Templates:
 
     def _problems(self, loader: FileSystemLoader) -> Iterator[str]:
         sandbox = self._sandboxes["en"]
+        there = {name for one in self._loaders for name in one.list_templates()}
         for name in loader.list_templates():
             if not name.endswith(TEMPLATE_SUFFIXES):
                 continue
@@ -87,13 +88,12 @@ class Templates:
                 source, _, _ = loader.get_source(sandbox, name)
                 tree = sandbox.parse(source, name, str(path))
                 used = [known for known in meta.find_referenced_templates(tree) if known]
-                sandbox.compile(source, name, str(path))
-                for other in used:
-                    sandbox.get_template(other)
+                sandbox.compile(tree, name, str(path))
+                missing = [other for other in used if other not in there]
+                if missing:
+                    yield f"{path}: there is no template {missing[0]!r}"
             except TemplateSyntaxError as error:
                 yield _syntax_text(error)
-            except TemplateNotFound as error:
-                yield f"{path}: there is no template {error.name!r}"
             except (UnicodeDecodeError, OSError) as error:
                 yield f"{path}: cannot be read: {error}"
 

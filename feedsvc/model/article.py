@@ -8,7 +8,7 @@ from typing import Any
 from sqlalchemy import CheckConstraint, Column, Index, Text, UniqueConstraint
 from sqlmodel import Field, SQLModel
 
-from feedsvc.model.columns import stored_enum, stored_json
+from feedsvc.model.columns import KEEP_IDS, stored_enum, stored_json
 
 
 class MediaType(StrEnum):
@@ -132,6 +132,7 @@ class Article(SQLModel, table=True):
         CheckConstraint("state <> 'published' OR seq IS NOT NULL", name="published_has_seq"),
         Index("ix_article_due", "state", "published_at"),
         Index("ix_article_published", "state", "seq"),
+        KEEP_IDS,
     )
 
     id: int | None = Field(default=None, primary_key=True)

@@ -7,6 +7,10 @@ from sqlalchemy import JSON, Enum
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.types import TypeEngine
 
+#: Table option: the id of a deleted row is never given again. Without it SQLite would give the
+#: highest one a second time, and a link or a cache that names it would mean somebody else.
+KEEP_IDS = {"sqlite_autoincrement": True}
+
 
 def stored_enum(members: type[StrEnum]) -> Enum:
     """A column type that stores an enum by its value, as text, on every database."""

@@ -16,7 +16,7 @@ from sqlalchemy import CheckConstraint, Column, Index, Text, UniqueConstraint, o
 from sqlalchemy.sql.elements import ColumnElement
 from sqlmodel import Field, SQLModel, col
 
-from feedsvc.model.columns import stored_enum
+from feedsvc.model.columns import KEEP_IDS, stored_enum
 from feedsvc.model.edition import Edition, EditionState
 from feedsvc.model.subscriber import AddressState, Subscriber, Subscription, SubscriptionState
 
@@ -96,6 +96,7 @@ class Delivery(SQLModel, table=True):
             postgresql_where=text("state IN ('claimed', 'dot')"),
         ),
         Index("ix_delivery_subscriber", "subscriber_id"),
+        KEEP_IDS,
     )
 
     id: int | None = Field(default=None, primary_key=True)

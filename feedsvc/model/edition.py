@@ -7,7 +7,7 @@ from typing import Any
 from sqlalchemy import CheckConstraint, Column, Index, Text, UniqueConstraint
 from sqlmodel import Field, SQLModel
 
-from feedsvc.model.columns import stored_enum, stored_json
+from feedsvc.model.columns import KEEP_IDS, stored_enum, stored_json
 
 
 class EditionKind(StrEnum):
@@ -55,6 +55,7 @@ class Edition(SQLModel, table=True):
     __table_args__ = (
         UniqueConstraint("schedule_id", "period"),
         Index("ix_edition_open", "state", "id"),
+        KEEP_IDS,
     )
 
     id: int | None = Field(default=None, primary_key=True)
@@ -75,7 +76,7 @@ class Wave(SQLModel, table=True):
     """An edition's going out in one zone. `cut_seq` is the newest article it can hold."""
 
     __tablename__ = "wave"
-    __table_args__ = (UniqueConstraint("edition_id", "zone"),)
+    __table_args__ = (UniqueConstraint("edition_id", "zone"), KEEP_IDS)
 
     id: int | None = Field(default=None, primary_key=True)
     edition_id: int = Field(foreign_key="edition.id", ondelete="CASCADE")
@@ -91,7 +92,7 @@ class Cohort(SQLModel, table=True):
     """The subscribers of an edition whose mail has the same content; rendered once."""
 
     __tablename__ = "cohort"
-    __table_args__ = (UniqueConstraint("edition_id", "content_key"),)
+    __table_args__ = (UniqueConstraint("edition_id", "content_key"), KEEP_IDS)
 
     id: int | None = Field(default=None, primary_key=True)
     edition_id: int = Field(foreign_key="edition.id", ondelete="CASCADE")

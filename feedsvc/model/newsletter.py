@@ -9,13 +9,14 @@ from typing import Any
 from sqlalchemy import UniqueConstraint
 from sqlmodel import Field, SQLModel
 
-from feedsvc.model.columns import stored_json
+from feedsvc.model.columns import KEEP_IDS, stored_json
 
 
 class Newsletter(SQLModel, table=True):
     """What people subscribe to."""
 
     __tablename__ = "newsletter"
+    __table_args__ = KEEP_IDS
 
     id: int | None = Field(default=None, primary_key=True)
     key: str = Field(unique=True, max_length=100)
@@ -40,7 +41,7 @@ class Schedule(SQLModel, table=True):
     """When a newsletter goes out, as one of the rhythms its subscribers choose from."""
 
     __tablename__ = "schedule"
-    __table_args__ = (UniqueConstraint("newsletter_id", "key"),)
+    __table_args__ = (UniqueConstraint("newsletter_id", "key"), KEEP_IDS)
 
     id: int | None = Field(default=None, primary_key=True)
     newsletter_id: int = Field(foreign_key="newsletter.id")

@@ -7,7 +7,7 @@ from typing import Any
 from sqlalchemy import UniqueConstraint
 from sqlmodel import Field, SQLModel
 
-from feedsvc.model.columns import stored_enum, stored_json
+from feedsvc.model.columns import KEEP_IDS, stored_enum, stored_json
 
 
 class NoticeKind(StrEnum):
@@ -21,7 +21,7 @@ class Notice(SQLModel, table=True):
     """One mail to one address; its delivery row carries it."""
 
     __tablename__ = "notice"
-    __table_args__ = (UniqueConstraint("kind", "subject"),)
+    __table_args__ = (UniqueConstraint("kind", "subject"), KEEP_IDS)
 
     id: int | None = Field(default=None, primary_key=True)
     kind: NoticeKind = Field(sa_type=stored_enum(NoticeKind))

@@ -7,7 +7,7 @@ from typing import Any
 from sqlalchemy import CheckConstraint, Column, Index, Text, UniqueConstraint
 from sqlmodel import Field, SQLModel
 
-from feedsvc.model.columns import stored_enum, stored_json
+from feedsvc.model.columns import KEEP_IDS, stored_enum, stored_json
 
 
 class AddressState(StrEnum):
@@ -40,6 +40,7 @@ class Subscriber(SQLModel, table=True):
     """A person, by the address they gave."""
 
     __tablename__ = "subscriber"
+    __table_args__ = KEEP_IDS
 
     id: int | None = Field(default=None, primary_key=True)
     #: As it goes on the wire: local part as given, domain as an A-label in lower case.
@@ -66,6 +67,7 @@ class Subscription(SQLModel, table=True):
         UniqueConstraint("subscriber_id", "newsletter_id"),
         CheckConstraint("state <> 'active' OR cursor IS NOT NULL", name="active_has_cursor"),
         Index("ix_subscription_compose", "newsletter_id", "schedule_id", "state", "cursor"),
+        KEEP_IDS,
     )
 
     id: int | None = Field(default=None, primary_key=True)
@@ -90,6 +92,7 @@ class SubscriptionChange(SQLModel, table=True):
     """One change of a subscription; never rewritten."""
 
     __tablename__ = "subscription_change"
+    __table_args__ = KEEP_IDS
 
     id: int | None = Field(default=None, primary_key=True)
     subscription_id: int = Field(foreign_key="subscription.id", ondelete="CASCADE", index=True)

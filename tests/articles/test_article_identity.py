@@ -3,7 +3,7 @@
 import re
 
 import pytest
-from conftest import counting_bytes
+from article_builders import counting_bytes
 from hypothesis import given
 from hypothesis import strategies as st
 

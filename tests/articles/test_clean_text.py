@@ -9,10 +9,12 @@ from feedsvc.articles.text import clean_line, cut_back, may_cut, strip_unstorabl
 #: What graphemes are made of, mixed freely.
 BUILDING_BLOCKS = st.lists(
     st.one_of(
-        st.characters(),
+        # Python may know fewer characters than the newest Unicode.
+        st.characters(exclude_categories=["Cn", "Cs"]),
         st.sampled_from(
             [
-                *"aé中。 한글각ㄱ\u1100\u1161\u11a8\u0301\u20e3\ufe0f\u200d\u200c👩👨👧🏽🇨🇳🇺❤क्षि์ำ\u0600\r\n"
+                *"aé中。 한글각ㄱ\u1100\u1161\u11a8\u0301\u20e3\ufe0f\u200d\u200c",
+                *"👩👨👧🏽🇨🇳🇺❤क्षि์ำ\u0600\r\n",
             ]
         ),
         st.sampled_from(["👩‍👩‍👧", "🏴\U000e0067\U000e007f", "e\u0301\u0323", "क्ष"]),

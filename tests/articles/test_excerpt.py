@@ -11,7 +11,8 @@ from feedsvc.articles.excerpt import excerpt, plain_text
 
 TEXTS = st.lists(
     st.one_of(
-        st.text(max_size=12),
+        # Python may know fewer characters than the newest Unicode.
+        st.text(st.characters(exclude_categories=["Cn", "Cs"]), max_size=12),
         st.sampled_from(
             ["。", "！”", "……", ". ", "? ", "，", " ", "\n", "\u200d", "\u0301", "\u0600"]
         ),
@@ -33,23 +34,28 @@ def test_an_excerpt_is_a_beginning_of_whole_characters(text: str, limit: int) ->
     if len(whole) <= limit:
         assert cut == whole
         return
-    shown = cut if whole.startswith(cut) else cut.removesuffix("…")
-    assert whole.startswith(shown)
-    assert len(shown) in {0, *(found.end() for found in regex.finditer(r"\X", whole))}
+    borders = {0, *(found.end() for found in regex.finditer(r"\X", whole))}
+    # A sentence may end with an ellipsis of its own.
+    readings = [cut, cut.removesuffix("…")]
+    assert any(whole.startswith(one) and len(one) in borders for one in readings)
 
 
 @pytest.mark.parametrize(
     ("html", "limit", "cut"),
     [
         pytest.param("<p>短。</p>", 240, "短。", id="all-of-it"),
-        pytest.param("<p>第一句话很短。第二句话更长一些，放不下。</p>", 12, "第一句话很短。", id="sentence"),
-        pytest.param("<p>他说：“今天很好。”然后走了，再也没有回来。</p>", 12, "他说：“今天很好。”", id="quote"),
+        pytest.param("<p>第一句话很短。第二句话更长，放不下。</p>", 12, "第一句话很短。",
+                     id="sentence"),
+        pytest.param("<p>他说：“今天很好。”然后走了，没有回来。</p>", 12, "他说：“今天很好。”",
+                     id="quote"),
         pytest.param("<p>真的吗？！是的，当然是真的了。</p>", 8, "真的吗？！", id="marks"),
         pytest.param("<p>等一等……他还没有来，我们再等一等。</p>", 8, "等一等……", id="dots"),
         pytest.param("<p>It was 3.5 pm. He slept on and on.</p>", 20, "It was 3.5 pm.", id="latin"),
-        pytest.param("<p>So said Dr. Smith of the town</p>", 20, "So said Dr. Smith of…", id="abbreviation"),
-        pytest.param("<p>没有句号，只有逗号，一直写下去不停</p>", 12, "没有句号，只有逗号…", id="pause"),
-        pytest.param("<p>没有任何标点的一行文字一直写下去</p>", 6, "没有任何标点…", id="characters"),
+        pytest.param("<p>So said Dr. Smith of the town</p>", 20, "So said Dr. Smith of…",
+                     id="abbreviation"),
+        pytest.param("<p>没有句号，只有逗号，一直写下去</p>", 12, "没有句号，只有逗号…",
+                     id="pause"),
+        pytest.param("<p>没有任何标点的一行字</p>", 6, "没有任何标点…", id="characters"),
         pytest.param("<p>one two three four</p>", 10, "one two…", id="words"),
         pytest.param("<p>Supercalifragilistic</p>", 5, "Super…", id="one-long-word"),
         pytest.param("<p>ab👩‍👩‍👧‍👦</p>", 5, "ab…", id="family"),

@@ -5,7 +5,7 @@ from dataclasses import replace
 from datetime import UTC, datetime
 
 import pytest
-from conftest import DEFAULTS, NOW, make_raw
+from article_builders import DEFAULTS, NOW, make_raw
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from lxml import etree
@@ -126,7 +126,8 @@ def test_gbk_files_are_read() -> None:
 
 @pytest.mark.parametrize(
     ("fields", "draft"),
-    [("draft: true", True), ("published: false", True), ("draft: no", False), ("published: yes", False),
+    [("draft: true", True), ("published: false", True), ("draft: no", False),
+     ("published: yes", False),
      ("published: 2023-10-31", False), ("", False)],
 )  # fmt: skip
 def test_drafts_are_marked_in_either_way(fields: str, draft: bool) -> None:
@@ -192,7 +193,8 @@ def test_a_saved_page_becomes_an_article() -> None:
     paragraph = "<p>这一段写着今天发生的事情，足够长，可以认出是正文，而不是栏目的名字。</p>"
     page = (
         "<html><head><title>标题甲乙丙丁_网站</title></head><body><nav><a href=/>首页</a></nav>"
-        f"<h1>标题甲乙丙丁</h1><span>2023年10月31日 09:04</span><div>{paragraph * 5}</div></body></html>"
+        "<h1>标题甲乙丙丁</h1><span>2023年10月31日 09:04</span>"
+        f"<div>{paragraph * 5}</div></body></html>"
     )
     data = parse_article(make_raw(page, media_type=MediaType.HTML, is_page=True), DEFAULTS)
     assert data.title == "标题甲乙丙丁"

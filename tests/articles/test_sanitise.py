@@ -74,9 +74,34 @@ ATTACKS = [
 ]
 
 #: Names of attributes that sanitised HTML may have at all.
-HARMLESS_ATTRIBUTES = set(
-    ["align", "alt", "cite", "colspan", "controls", "datetime", "dir", "height", "href", "lang", "media", "open", "poster", "rel", "reversed", "rowspan", "scope", "sizes", "span", "src", "srcset", "start", "title", "type", "value", "width"]
-)
+HARMLESS_ATTRIBUTES = {
+    "align",
+    "alt",
+    "cite",
+    "colspan",
+    "controls",
+    "datetime",
+    "dir",
+    "height",
+    "href",
+    "lang",
+    "media",
+    "open",
+    "poster",
+    "rel",
+    "reversed",
+    "rowspan",
+    "scope",
+    "sizes",
+    "span",
+    "src",
+    "srcset",
+    "start",
+    "title",
+    "type",
+    "value",
+    "width",
+}
 
 
 def assert_inert(html: str) -> None:
@@ -152,7 +177,8 @@ def test_what_comes_out_is_inert_and_stays_as_it_is(html: str) -> None:
          '<a href="mailto:li@example.cn" rel="noopener noreferrer">写信</a>'),
         ("<pre>\n\n  code\n</pre>", "<pre>  code\n</pre>"),
         ("<td align=right colspan=2>x", "x"),
-        ("<ol start=3 type=a><li value=4>x</ol>", '<ol start="3" type="a"><li value="4">x</li></ol>'),
+        ("<ol start=3 type=a><li value=4>x</ol>",
+         '<ol start="3" type="a"><li value="4">x</li></ol>'),
         ("<p id=x class=y onclick=z lang=zh>x</p>", '<p lang="zh">x</p>'),
         ("a\x0bb&#11;c&#xfffe;d", "abcd"),
         ("<head><title>t</title></head><body><p>x</body>", "<p>x</p>"),

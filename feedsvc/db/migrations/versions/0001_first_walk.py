@@ -83,6 +83,7 @@ def _create_article() -> None:
         sa.UniqueConstraint("seq", name=op.f("uq_article_seq")),
         sa.UniqueConstraint("slug", name=op.f("uq_article_slug")),
         sa.UniqueConstraint("source", "source_key", name=op.f("uq_article_source_source_key")),
+        sqlite_autoincrement=True,
     )
     op.create_index("ix_article_due", "article", ["state", "published_at"], unique=False)
     op.create_index(op.f("ix_article_fingerprint"), "article", ["fingerprint"], unique=False)
@@ -132,6 +133,7 @@ def _create_newsletter() -> None:
         sa.Column("retired", sa.Boolean(), nullable=False),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_newsletter")),
         sa.UniqueConstraint("key", name=op.f("uq_newsletter_key")),
+        sqlite_autoincrement=True,
     )
 
 
@@ -185,6 +187,7 @@ def _create_subscriber() -> None:
         sa.Column("created_at", _instant(), nullable=False),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_subscriber")),
         sa.UniqueConstraint("address_key", name=op.f("uq_subscriber_address_key")),
+        sqlite_autoincrement=True,
     )
 
 
@@ -215,6 +218,7 @@ def _create_schedule() -> None:
         ),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_schedule")),
         sa.UniqueConstraint("newsletter_id", "key", name=op.f("uq_schedule_newsletter_id_key")),
+        sqlite_autoincrement=True,
     )
 
 
@@ -240,6 +244,7 @@ def _create_edition() -> None:
         ),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_edition")),
         sa.UniqueConstraint("schedule_id", "period", name=op.f("uq_edition_schedule_id_period")),
+        sqlite_autoincrement=True,
     )
     op.create_index(op.f("ix_edition_newsletter_id"), "edition", ["newsletter_id"], unique=False)
     op.create_index("ix_edition_open", "edition", ["state", "id"], unique=False)
@@ -282,6 +287,7 @@ def _create_subscription() -> None:
             "newsletter_id",
             name=op.f("uq_subscription_subscriber_id_newsletter_id"),
         ),
+        sqlite_autoincrement=True,
     )
     op.create_index(
         "ix_subscription_compose",
@@ -310,6 +316,7 @@ def _create_cohort() -> None:
         sa.UniqueConstraint(
             "edition_id", "content_key", name=op.f("uq_cohort_edition_id_content_key")
         ),
+        sqlite_autoincrement=True,
     )
 
 
@@ -338,6 +345,7 @@ def _create_notice() -> None:
         ),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_notice")),
         sa.UniqueConstraint("kind", "subject", name=op.f("uq_notice_kind_subject")),
+        sqlite_autoincrement=True,
     )
     op.create_index(op.f("ix_notice_subscriber_id"), "notice", ["subscriber_id"], unique=False)
 
@@ -358,6 +366,7 @@ def _create_subscription_change() -> None:
             ondelete="CASCADE",
         ),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_subscription_change")),
+        sqlite_autoincrement=True,
     )
     op.create_index(
         op.f("ix_subscription_change_subscription_id"),
@@ -382,6 +391,7 @@ def _create_wave() -> None:
         ),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_wave")),
         sa.UniqueConstraint("edition_id", "zone", name=op.f("uq_wave_edition_id_zone")),
+        sqlite_autoincrement=True,
     )
 
 
@@ -465,6 +475,7 @@ def _create_delivery() -> None:
             "edition_id", "subscriber_id", name=op.f("uq_delivery_edition_id_subscriber_id")
         ),
         sa.UniqueConstraint("notice_id", name=op.f("uq_delivery_notice_id")),
+        sqlite_autoincrement=True,
     )
     op.create_index(
         "ix_delivery_claim",
