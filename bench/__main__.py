@@ -1,4 +1,4 @@
-"""`python -m bench NAME [--json] [--quick]`."""
+"""`python -m bench NAME [--json] [--quick | --long]`."""
 
 import argparse
 from importlib import import_module
@@ -14,13 +14,21 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
     parser.add_argument("name", choices=BENCHES)
     parser.add_argument("--json", action="store_true", help="print one JSON object")
-    parser.add_argument(
+    form = parser.add_mutually_exclusive_group()
+    form.add_argument(
         "--quick", action="store_true", help="smaller sizes, for CI; no figures to quote"
     )
+    form.add_argument(
+        "--long", action="store_true", help="send: measure also what takes many minutes"
+    )
     arguments = parser.parse_args()
-    run: Bench = import_module(f"bench.{arguments.name}").run
+    module = import_module(f"bench.{arguments.name}")
+    if arguments.long and not hasattr(module, "run_long"):
+        parser.error(f"{arguments.name} has no long form")
+    run: Bench = module.run
+    results = module.run_long() if arguments.long else run(arguments.quick)
     write = as_json if arguments.json else as_table
-    print(write(arguments.name, run(arguments.quick)))
+    print(write(arguments.name, results))
 
 
 if __name__ == "__main__":

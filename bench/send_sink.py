@@ -15,7 +15,10 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 
+#: Where a fresh interpreter finds this package.
+PROJECT = Path(__file__).resolve().parent.parent
 _PATIENCE_SECONDS = 10.0
 _END = b"\r\n.\r\n"
 _GREETING = b"250-sink\r\n250-PIPELINING\r\n250-SIZE 33554432\r\n250 8BITMIME\r\n"
@@ -62,7 +65,7 @@ def _open_c_sink(tool: str) -> Iterator[Sink]:
 @contextmanager
 def _open_own_sink(reply_seconds: float) -> Iterator[Sink]:
     command = [sys.executable, "-m", "bench.send_sink", "--reply-seconds", str(reply_seconds)]
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, cwd=PROJECT)
     try:
         assert process.stdout is not None
         yield Sink(int(process.stdout.readline()), "our own sink in Python")

@@ -17,10 +17,17 @@ from collections.abc import Awaitable, Callable
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import TYPE_CHECKING
 
+from bench.send_sink import PROJECT
 from bench.send_world import SENDER, open_database, open_maker, recipient
 
+if TYPE_CHECKING:
+    from feedsvc.model.relay import Relay
+
 CONNECTIONS = 10
+#: No side may hang for ever; the longest takes some minutes.
+_PATIENCE_SECONDS = 1800
 _MESSAGES_PER_CONNECTION = 100_000
 
 
@@ -52,7 +59,14 @@ def run_side(side: str, folder: Path, port: int, count: int) -> Measured:
     command = [sys.executable, "-m", "bench.send_worker", side, "--folder", str(folder)]
     command += ["--port", str(port), "--count", str(count)]
     with log.open("w") as errors:
-        done = subprocess.run(command, stdout=subprocess.PIPE, stderr=errors, text=True)
+        done = subprocess.run(
+            command,
+            stdout=subprocess.PIPE,
+            stderr=errors,
+            text=True,
+            cwd=PROJECT,
+            timeout=_PATIENCE_SECONDS,
+        )
     if done.returncode:
         raise RuntimeError(f"{side} failed:\n{log.read_text()[-3000:]}")
     return Measured(**json.loads(done.stdout))
@@ -170,7 +184,7 @@ async def _shared(count: int, send: Callable[[range], Awaitable[int]]) -> int:
     return sum(await asyncio.gather(*(send(share) for share in shares if share)))
 
 
-def _open_relay(port: int, kept: bool):  # type: ignore[no-untyped-def]
+def _open_relay(port: int, kept: bool) -> "Relay":
     from feedsvc.config import SmtpRelaySettings
     from feedsvc.relays.open import open_relay
 
@@ -178,9 +192,7 @@ def _open_relay(port: int, kept: bool):  # type: ignore[no-untyped-def]
         type="smtp", host="127.0.0.1", port=port, tls="none", connections=CONNECTIONS
     )
     if kept:
-        settings = settings.model_copy(
-            update={"messages_per_connection": _MESSAGES_PER_CONNECTION}
-        )
+        settings = settings.model_copy(update={"messages_per_connection": _MESSAGES_PER_CONNECTION})
     return open_relay(settings, Path())
 
 

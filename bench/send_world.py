@@ -56,7 +56,10 @@ class World:
 
 def make_world(folder: Path, count: int, kilobytes: int) -> World:
     """Make a database with `count` deliveries of a digest of about so many kilobytes."""
-    return asyncio.run(_make(folder, count, kilobytes))
+    folder.mkdir(parents=True)
+    message = asyncio.run(_make(folder, count, kilobytes))
+    (folder / "message.eml").write_bytes(message)
+    return World(folder, count, len(message))
 
 
 def open_database(folder: Path) -> Database:
@@ -102,7 +105,9 @@ def compose_view(articles: int) -> DigestView:
 
 def _item(texts: Texts, number: int) -> ItemView:
     is_chinese = bool(number % 2)
-    title = "北京地铁新开一条线路，市民可以换乘" if is_chinese else "The council met on trams & budgets"
+    title = (
+        "北京地铁新开一条线路，市民可以换乘" if is_chinese else "The council met on trams & budgets"
+    )
     return ItemView(
         title=f"{title} {number}",
         url=f"{BASE_URL}/articles/article-{number}",
@@ -114,8 +119,8 @@ def _item(texts: Texts, number: int) -> ItemView:
     )
 
 
-async def _make(folder: Path, count: int, kilobytes: int) -> World:
-    folder.mkdir(parents=True)
+async def _make(folder: Path, count: int, kilobytes: int) -> bytes:
+    """Fill the database; the first reader's message."""
     database = open_database(folder)
     try:
         await migrate(database)
@@ -124,10 +129,9 @@ async def _make(folder: Path, count: int, kilobytes: int) -> World:
             await _store_readers(database, range(first, min(first + _BATCH, count + 1)))
         build = await open_maker(database, folder).prepare([_claimed(1)])
         _, message = build(_claimed(1), _AT)
-        (folder / "message.eml").write_bytes(message)
     finally:
         await database.dispose()
-    return World(folder, count, len(message))
+    return message
 
 
 async def _store_edition(database: Database, kilobytes: int) -> None:

@@ -17,6 +17,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from bench.send_sink import PROJECT
+
 PERIOD_SECONDS = 0.02
 _BUSY_SECONDS = 60.0
 _WRITE = (
@@ -41,7 +43,7 @@ def other_writer(path: Path) -> Iterator[Waits]:
     command = [sys.executable, "-m", "bench.send_writer", str(path)]
     waits = Waits()
     with subprocess.Popen(
-        command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+        command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, cwd=PROJECT
     ) as process:
         assert process.stdout is not None
         if process.stdout.readline() != "ready\n":
@@ -54,7 +56,12 @@ def other_writer(path: Path) -> Iterator[Waits]:
 
 def _write_until_told(path: str) -> Waits:
     ended = threading.Event()
-    threading.Thread(target=lambda: (sys.stdin.read(), ended.set()), daemon=True).start()
+
+    def await_end() -> None:
+        sys.stdin.read()
+        ended.set()
+
+    threading.Thread(target=await_end, daemon=True).start()
     database = sqlite3.connect(path, timeout=_BUSY_SECONDS, isolation_level=None)
     database.execute("PRAGMA synchronous=FULL")
     taken: list[float] = []
@@ -66,7 +73,7 @@ def _write_until_told(path: str) -> Waits:
         database.execute("COMMIT")
         taken.append((time.perf_counter() - begin) * 1000)
     database.close()
-    p99 = statistics.quantiles(taken, n=100)[-1]
+    p99 = statistics.quantiles(taken, n=100, method="inclusive")[-1]
     return Waits(len(taken), statistics.median(taken), p99, max(taken))
 
 

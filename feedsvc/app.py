@@ -21,7 +21,7 @@ from feedsvc.db.locks import SenderLock
 from feedsvc.db.migrate import migrate
 from feedsvc.deliveries.sender import Sender
 from feedsvc.editions.registry import sync_newsletters
-from feedsvc.errors import SenderBusy
+from feedsvc.errors import ConfigError, SenderBusy
 from feedsvc.feeds.documents import FeedSpec, prune_documents
 from feedsvc.kit.jobs import Jobs, open_jobs
 from feedsvc.kit.key_check import check_keys
@@ -77,12 +77,14 @@ class App:
         clock: Clock = utc_now,
         serve: Serve = lambda _documents: None,
         relay: Relay | None = None,
+        check_templates: bool = True,
     ) -> AsyncIterator["App"]:
         """Bring the database up to date and put the parts together; nothing runs yet.
 
         Args:
             serve: told of feed documents as soon as they are stored.
             relay: in place of the configured one.
+            check_templates: compile them all first; only who renders needs to wait for it.
 
         Raises:
             DatabaseUnavailable: it does not answer.
@@ -92,7 +94,9 @@ class App:
         settings, base = loaded.settings, loaded.base
         folder = settings.templates.folder
         templates = Templates(base / folder if folder else None)
-        await asyncio.to_thread(templates.check)
+        if check_templates:
+            await asyncio.to_thread(templates.check)
+        check_themes(loaded, templates)
         database = Database(settings.database.url.get_secret_value(), base)
         try:
             await database.check()
@@ -197,6 +201,18 @@ class App:
         """The poke of every second: rows that wait, and what dead workers left."""
         await self.sender.recover()
         await self.pipeline.sweep()
+
+
+def check_themes(loaded: LoadedSettings, templates: Templates) -> None:
+    """Make sure that every newsletter's theme exists. Raises ConfigError with file and line."""
+    problems = []
+    for key, newsletter in loaded.settings.newsletters.items():
+        if not templates.has_theme(newsletter.theme):
+            name = f"newsletters.{key}.theme"
+            place = f"{loaded.path}:{loaded.line_of(name)}"
+            problems.append(f"{place}: {name}: no folder mail/{newsletter.theme} of templates")
+    if problems:
+        raise ConfigError("\n".join(problems))
 
 
 def _feed_spec(settings: Settings, key: str, feed: FeedSettings) -> FeedSpec:

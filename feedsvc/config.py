@@ -264,7 +264,7 @@ class SendingSettings(_Section):
     first_retry_seconds: float = Field(default=300, gt=0, le=86400)
     #: Hours after which a digest still deferred is given up; its articles come in the next one.
     digest_expires_hours: float = Field(default=24, gt=0, le=120)
-    notice_expires_hours: float = Field(default=48, gt=0, le=120)
+    notice_expires_hours: float = Field(default=48, gt=0, le=48)
 
 
 class Settings(_Section):

@@ -9,10 +9,12 @@ functions between the stages. Every step may run again after a crash, or on anot
 
 import asyncio
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import datetime, timedelta
 from typing import Any
 from zoneinfo import ZoneInfo
+
+import structlog
 
 from feedsvc.articles import publish, scans
 from feedsvc.articles.changes import decide_changes
@@ -32,10 +34,12 @@ from feedsvc.feeds.fragments import FragmentCache
 from feedsvc.feeds.select import select_articles
 from feedsvc.kit.jobs import Jobs
 from feedsvc.messages.digests import DigestRenderer
-from feedsvc.model.article import Problem
+from feedsvc.model.article import SourceProblem, as_problem
 from feedsvc.model.edition import EditionState, ItemOutcome
 from feedsvc.model.feed import ServedDocument
 from feedsvc.model.ports import SourcePort
+
+log = structlog.get_logger(__name__)
 
 Clock = Callable[[], datetime]
 
@@ -63,7 +67,7 @@ class Ingested:
     stored: Stored
     unchanged: int
     #: Items that are no articles at present, until they are mended.
-    problems: tuple[Problem, ...]
+    problems: tuple[SourceProblem, ...]
 
 
 class Pipeline:
@@ -131,7 +135,7 @@ class Pipeline:
         return Ingested(
             stored,
             changes.unchanged,
-            tuple(Problem(one.location, one.reason, one.line) for one in problems),
+            tuple(problems),
         )
 
     def _defaults(self, source: SourceSettings) -> Defaults:
@@ -338,7 +342,17 @@ class Pipeline:
                 await self._parts.jobs.put(session, name, payload, once=once)
 
     async def _ingest_job(self, payload: dict[str, Any]) -> None:
-        if (await self.ingest(payload["source"])).stored.anything:
+        key, started_at = payload["source"], self._parts.clock()
+        try:
+            ingested = await self.ingest(key)
+        except SourceUnavailable as error:
+            log.error("source unavailable", source=key, reason=str(error))
+            return
+        for problem in ingested.problems:
+            if problem.seen_at >= started_at:
+                log.warning("article refused", source=key, problem=str(as_problem(problem)))
+        if ingested.stored.anything:
+            log.info("source read", source=key, **asdict(ingested.stored))
             await self.publish()
 
     async def _publish_job(self, _payload: dict[str, Any]) -> None:

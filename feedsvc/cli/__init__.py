@@ -3,6 +3,7 @@
 Exit codes: 0 done, 1 could not be done, 2 the configuration or the call is wrong, 130 interrupted.
 """
 
+import os
 import sys
 
 import typer
@@ -39,7 +40,7 @@ def version() -> None:
 
 
 def _register() -> None:
-    from feedsvc.cli import articles, check_config, demo, editions, serve, subscribers
+    from feedsvc.cli import articles, check_config, deliveries, demo, editions, serve, subscribers
 
     serve.register(app)
     demo.register(app)
@@ -47,6 +48,7 @@ def _register() -> None:
     articles.register(app)
     editions.register(app)
     subscribers.register(app)
+    deliveries.register(app)
 
 
 _register()
@@ -54,6 +56,8 @@ _register()
 
 def main() -> None:
     """Run the command line and end the process with its code."""
+    # SECURITY: database, copies and mail in files hold addresses; they are the owner's alone.
+    os.umask(0o077)
     from feedsvc.cli.output import is_debugging, say_error, take_any_text
 
     take_any_text()

@@ -61,9 +61,11 @@ def ingest(
 
 
 def _facts(one: "Ingested | str") -> dict[str, Any]:
+    from feedsvc.model.article import as_problem
+
     if isinstance(one, str):
         return {"error": one}
-    return {**_counts(one), "problems": [str(problem) for problem in one.problems]}
+    return {**_counts(one), "problems": [str(as_problem(problem)) for problem in one.problems]}
 
 
 def _counts(one: "Ingested") -> dict[str, int]:
@@ -71,13 +73,15 @@ def _counts(one: "Ingested") -> dict[str, int]:
 
 
 def _describe(key: str, one: "Ingested | str") -> None:
+    from feedsvc.model.article import as_problem
+
     if isinstance(one, str):
-        say_error(f"source {key}: {one}")
+        say_error(one)
         return
     counts = ", ".join(f"{count} {name}" for name, count in _counts(one).items() if count)
     say(f"{key}: {counts or 'nothing there yet'}")
     for problem in one.problems:
-        say_error(str(problem), prefix=False)
+        say_error(str(as_problem(problem)), prefix=False)
 
 
 def publish(as_json: JsonOption = False, config: ConfigOption = None) -> None:

@@ -24,13 +24,16 @@ def check_config(
 
     Example: `feedsvc check-config --config config.toml`
     """
+    from feedsvc.app import check_themes
     from feedsvc.editions.calendar import next_due_times
     from feedsvc.kit.templating import Templates
 
     loaded = load(config)
     settings = loaded.settings
     folder = settings.templates.folder
-    Templates(loaded.base / folder if folder else None).check()
+    templates = Templates(loaded.base / folder if folder else None)
+    templates.check()
+    check_themes(loaded, templates)
     now = datetime.now(UTC)
     due = {
         f"{key}.{name}": [

@@ -79,7 +79,8 @@ def send(
 ) -> None:
     """Mail every subscriber of a newsletter what is new to them, now. Again: nothing is repeated.
 
-    Beside a running `feedsvc serve` the mail is sent there, and its progress is shown here.
+    Beside a running `feedsvc serve` the mail is sent there, and its progress is shown here; should
+    it end before, the rest is sent from here.
 
     Example: `feedsvc send daily`
     """
@@ -92,26 +93,35 @@ def send(
         async with app.database.write() as session:
             row = await find_newsletter(session, newsletter)
             edition_id = await fire_by_hand(session, row.newsletter, app.clock())
-        try:
-            async with app.sending():
-                await app.pipeline.compose(edition_id)
-                own = asyncio.create_task(app.pipeline.deliver())
-                report = await _follow(app, edition_id, own)
-                await own
-                return report
-        except SenderBusy:
-            say_error("feedsvc serve sends it; this shows how far it is.", prefix=False)
-            return await _follow(app, edition_id, None)
+        report, told = None, False
+        while report is None:
+            try:
+                async with app.sending():
+                    await app.pipeline.compose(edition_id)
+                    own = asyncio.create_task(app.pipeline.deliver())
+                    report = await _follow(app, edition_id, own)
+                    await own
+            except SenderBusy:
+                if not told:
+                    say_error("feedsvc serve sends it; this shows how far it is.", prefix=False)
+                told = True
+                report = await _follow(app, edition_id, None)
+        return report
 
-    report = run_with_app(config, work)
+    report = run_with_app(config, work, renders=True)
     if as_json:
         print_json(report)
     else:
         _print_report(report)
 
 
-async def _follow(app: "App", edition_id: int, own: "asyncio.Task[int] | None") -> dict[str, Any]:
-    """Show an edition's progress until it has ended, or until our own work on it has."""
+async def _follow(
+    app: "App", edition_id: int, own: "asyncio.Task[int] | None"
+) -> dict[str, Any] | None:
+    """Show an edition's progress until it has ended, or until our own work on it has.
+
+    None: another process was to send it, and does not run any more.
+    """
     from rich.progress import (
         BarColumn,
         MofNCompleteColumn,
@@ -156,6 +166,9 @@ async def _follow(app: "App", edition_id: int, own: "asyncio.Task[int] | None") 
                     "left_out": edition.counters.get("left_out", {}),
                     "relay_problem": app.sender.relay_problem if own is not None else None,
                 }
+            if own is None and app.lock.acquire():
+                app.lock.release()
+                return None
             await asyncio.sleep(_LOOK_SECONDS)
 
 

@@ -32,18 +32,28 @@ def load(config: Path | None) -> "LoadedSettings":
     return load_settings(config, os.environ, Path.cwd())
 
 
-def run_with_app(config: Path | None, work: "Callable[[App], Awaitable[Result]]") -> Result:
-    """Open the application on its database, do the work, and close it again."""
+def run_with_app(
+    config: Path | None,
+    work: "Callable[[App], Awaitable[Result]]",
+    *,
+    renders: bool = False,
+) -> Result:
+    """Open the application on its database, do the work, and close it again.
+
+    Args:
+        renders: the work makes mails; a broken template is told before it begins.
+    """
     import asyncio
 
-    from feedsvc.app import App
     from feedsvc.cli.output import start_logging
 
     loaded = load(config)
+    from feedsvc.app import App  # slow to import: a mistake in the configuration is told before
+
     start_logging(quiet=True)
 
     async def _run() -> Result:
-        async with App.open(loaded) as app:
+        async with App.open(loaded, check_templates=renders) as app:
             return await work(app)
 
     return asyncio.run(_run())

@@ -194,6 +194,8 @@ def _web_server(app: "App", cache: "FeedCache") -> "uvicorn.Server":
             server_header=False,
             date_header=True,
             timeout_keep_alive=15,
+            # A reader that stopped reading must not hold up the end.
+            timeout_graceful_shutdown=5,
             proxy_headers=False,
         )
     )

@@ -15,6 +15,9 @@ if TYPE_CHECKING:
 #: Recorded as evidence when the operator vouches for a consent.
 _VOUCHED = "The operator states that this person agreed to receive the newsletter."
 
+#: Columns of a table that no terminal shows.
+_WIDE = 1000
+
 
 def register(app: typer.Typer) -> None:
     """Add the command group."""
@@ -51,9 +54,12 @@ def add(
 
     Example: `feedsvc subscribers add li.lei@example.com --newsletter daily --name 李雷`
     """
+    from feedsvc.errors import InvalidAddress
     from feedsvc.kit.addresses import parse_address
 
     parsed = parse_address(address)
+    if parsed.smtputf8:
+        raise InvalidAddress("letters beyond ASCII before the @ cannot be mailed to yet")
 
     async def work(app: "App") -> str:
         from feedsvc.audience.subscriptions import add_confirmed, request_subscription
@@ -154,6 +160,7 @@ def list_(
 
 
 def _print_table(rows: "list[ListedSubscription]") -> None:
+    from rich.console import Console
     from rich.markup import escape
     from rich.table import Table
 
@@ -172,5 +179,7 @@ def _print_table(rows: "list[ListedSubscription]") -> None:
             else f"{row.state} ({row.address_state})",
             f"{row.confirmed_at:%Y-%m-%d %H:%M} UTC" if row.confirmed_at else "",
         )
-    # One line a subscription where no person looks, whatever its length.
-    console.print(table, width=None if console.is_terminal else 1000, crop=False, no_wrap=True)
+    if console.is_terminal:
+        console.print(table)
+    else:  # one line a subscription, whatever its length: scripts read it
+        Console(width=_WIDE, highlight=False).print(table)

@@ -53,7 +53,9 @@ class Database:
             self.engine = _sqlite_engine(self.url)
             self.read_engine = self.engine.execution_options(sqlite_begin="BEGIN")
         else:
-            self.engine = create_async_engine(self.url, pool_pre_ping=True, pool_size=10)
+            self.engine = create_async_engine(
+                self.url, pool_pre_ping=True, pool_size=10, hide_parameters=True
+            )
             self.read_engine = self.engine
 
     @property
@@ -146,7 +148,12 @@ def is_outage(error: BaseException) -> bool:
 
 
 def _sqlite_engine(url: URL) -> AsyncEngine:
-    engine = create_async_engine(url, poolclass=AsyncAdaptedQueuePool, pool_size=8)
+    engine = create_async_engine(
+        url,
+        poolclass=AsyncAdaptedQueuePool,
+        pool_size=8,
+        hide_parameters=True,  # SECURITY: they hold addresses, and faults are logged
+    )
 
     @event.listens_for(engine.sync_engine, "connect")
     def _set_pragmas(connection: Any, _record: Any) -> None:

@@ -19,6 +19,7 @@ from feedsvc.deliveries.claim import Claim
 from feedsvc.deliveries.marks import Dot, Settlement, load_standing, mark_dots, settle
 from feedsvc.deliveries.outcomes import Outcome
 from feedsvc.deliveries.workers import OwnWorker
+from feedsvc.kit.replies import hide_addresses
 from feedsvc.model.delivery import DeliveryState
 from feedsvc.model.relay import SendResult, Verdict
 
@@ -146,7 +147,7 @@ def _is_saved(one: Settlement, standing: dict[int, tuple[int, DeliveryState, str
 
 def _log(one: Settlement) -> None:
     outcome, result = one.outcome, one.result
-    reply = f"{result.code or ''} {result.text}".strip() if result is not None else None
+    reply = f"{result.code or ''} {result.text}".strip() if result is not None else ""
     write = (
         log.info if outcome.state in (DeliveryState.SENT, DeliveryState.PENDING) else log.warning
     )
@@ -156,8 +157,8 @@ def _log(one: Settlement) -> None:
         attempt=one.attempt,
         state=outcome.state.value,
         next_at=outcome.next_at.isoformat() if outcome.next_at else None,
-        reason=outcome.reason,
-        reply=reply or None,
+        reason=hide_addresses(outcome.reason or "") or None,
+        reply=hide_addresses(reply) or None,
     )
 
 

@@ -3,52 +3,30 @@ nothing is due, the relay is gone, or we are told to stop.
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from datetime import datetime
 
 import structlog
 
-from feedsvc.db.engine import Database
 from feedsvc.deliveries.claim import Batch, Claim, claim_batch
-from feedsvc.deliveries.committer import Committer
+from feedsvc.deliveries.means import Build, Means
 from feedsvc.deliveries.outcomes import (
-    Policy,
     decide_outcome,
     decide_release,
     decide_unbuildable,
 )
 from feedsvc.deliveries.retry import next_pause
-from feedsvc.deliveries.workers import OwnWorker
 from feedsvc.errors import DatabaseUnavailable, FeedsvcError, MessageUnbuildable, RelayUnavailable
-from feedsvc.model.delivery import ClaimedDelivery
-from feedsvc.model.relay import Envelope, Relay, RelayConnection, SendResult, Verdict
+from feedsvc.kit.replies import hide_addresses
+from feedsvc.model.relay import RelayConnection, SendResult, Verdict
 
 log = structlog.get_logger()
-
-#: Makes one message, given the Date to write into it. Raises MessageUnbuildable.
-Build = Callable[[ClaimedDelivery, datetime], tuple[Envelope, bytes]]
-#: Loads what the messages of a batch need; runs outside transactions.
-Prepare = Callable[[Sequence[ClaimedDelivery]], Awaitable[Build]]
 
 #: Rows claimed at a time; the next are claimed when half of them are on their way.
 BATCH = 200
 #: How often new work is looked for while a slow relay keeps the last mails.
 _LOOK_SECONDS = 1.0
-
-
-@dataclass(frozen=True, slots=True)
-class Means:
-    """What a drain works with; the same for every one of a sender."""
-
-    database: Database
-    relay: Relay
-    prepare: Prepare
-    policy: Policy
-    clock: Callable[[], datetime]
-    worker: OwnWorker
-    committer: Committer
 
 
 @dataclass(frozen=True, slots=True)
@@ -300,7 +278,13 @@ class Drain:
 
     def _set_aside(self, claim: Claim, error: Exception, permanent: bool) -> None:
         means = self._means
-        log.warning("message cannot be made", delivery=claim.id, exc_info=error)
+        deliberate = isinstance(error, FeedsvcError)
+        log.warning(
+            "message cannot be made",
+            delivery=claim.id,
+            problem=hide_addresses(_name(error)),
+            exc_info=None if deliberate else error,
+        )
         outcome = decide_unbuildable(
             claim.facts, _name(error), permanent, means.clock(), means.policy
         )
@@ -326,7 +310,8 @@ class Drain:
 
     def _note_problem(self, problem: str) -> None:
         self.relay_problem = problem
-        log.warning("relay problem", relay=self._means.relay.name, problem=problem)
+        name = self._means.relay.name
+        log.warning("relay problem", relay=name, problem=hide_addresses(problem))
 
     async def _sleep(self, seconds: float) -> None:
         with suppress(TimeoutError):

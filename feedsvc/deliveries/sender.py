@@ -12,12 +12,14 @@ from feedsvc.config import SendingSettings
 from feedsvc.db.engine import Database
 from feedsvc.deliveries.claim import has_due
 from feedsvc.deliveries.committer import Committer
-from feedsvc.deliveries.drain import Build, Drain, Means, Prepare
+from feedsvc.deliveries.drain import Drain
+from feedsvc.deliveries.means import Build, Means, Prepare
 from feedsvc.deliveries.outcomes import Policy
 from feedsvc.deliveries.recover import Recovered, recover_dead, release_own
 from feedsvc.deliveries.retry import next_pause
 from feedsvc.deliveries.workers import OwnWorker
 from feedsvc.errors import DatabaseUnavailable, RelayUnavailable
+from feedsvc.kit.replies import hide_addresses
 from feedsvc.model.relay import Relay, RelayConnection
 
 __all__ = ["Build", "Prepare", "Recovered", "Sender"]
@@ -186,7 +188,7 @@ class Sender:
         log.warning(
             "relay paused",
             relay=self._means.relay.name,
-            problem=problem,
+            problem=hide_addresses(problem),
             pause_s=pause / timedelta(seconds=1),
         )
 

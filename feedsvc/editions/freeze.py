@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, cast
 
-from sqlalchemy import insert, select, update
+from sqlalchemy import exists, insert, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import QueryableAttribute, load_only
@@ -253,16 +253,26 @@ def _delivery(
 
 
 async def _supersede(session: AsyncSession, subscription_ids: Sequence[int], now: datetime) -> None:
+    """Take back unsent mails whose window is still open, so that this edition can have it.
+
+    One that was held and is sent again at the operator's word has no open window: it goes first.
+    """
+    its_window_is_open = exists().where(
+        col(Subscription.id) == col(Delivery.subscription_id),
+        col(Subscription.cursor) == col(Delivery.from_seq),
+    )
     await session.execute(
         update(Delivery)
         .where(
             col(Delivery.subscription_id).in_(subscription_ids),
             col(Delivery.edition_id).is_not(None),
             col(Delivery.state).in_([DeliveryState.PENDING, DeliveryState.DEFERRED]),
+            its_window_is_open,
         )
         .values(
             state=DeliveryState.SUPERSEDED,
             reason="a later edition holds its articles",
             changed_at=now,
         )
+        .execution_options(synchronize_session=False)
     )

@@ -218,3 +218,8 @@ def clean_text(text: str) -> str:
     # SECURITY: a server chooses this text; databases refuse NUL, terminals obey escapes.
     line = " ".join(text.encode("utf-8", "replace").decode("utf-8").split())
     return "".join(char if char.isprintable() else "?" for char in line)[:MAX_REPLY_TEXT]
+
+
+def hide_addresses(text: str) -> str:
+    """The text with every word that holds an `@` left out, for logs: servers repeat addresses."""
+    return " ".join("…" if "@" in word else word for word in text.split())

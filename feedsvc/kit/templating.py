@@ -33,6 +33,7 @@ class Templates:
     """
 
     def __init__(self, folder: Path | None = None) -> None:
+        self._folder = folder
         folders = [folder, shipped("templates")] if folder else [shipped("templates")]
         self._loaders = [FileSystemLoader(path, encoding="utf-8-sig") for path in folders]
         loader = ChoiceLoader(self._loaders)
@@ -67,12 +68,21 @@ class Templates:
             return True  # broken, but there: rendering it says how
         return True
 
+    def has_theme(self, theme: str) -> bool:
+        """Whether any file belongs to a theme of mails, the operator's or ours."""
+        start = f"mail/{theme}/"
+        return any(
+            name.startswith(start) for loader in self._loaders for name in loader.list_templates()
+        )
+
     def check(self) -> None:
         """Compile every template of the operator and of ours.
 
         Raises:
             TemplateInvalid: one line `file:line: problem` for each template that is broken.
         """
+        if self._folder is not None and not self._folder.is_dir():
+            raise TemplateInvalid(f"{self._folder}: there is no such folder of templates")
         problems = [problem for loader in self._loaders for problem in self._problems(loader)]
         if problems:
             raise TemplateInvalid("\n".join(problems))

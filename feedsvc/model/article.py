@@ -204,3 +204,8 @@ class SourceProblem(SQLModel, table=True):
 def article_address(article: Article, base_url: str) -> str:
     """Where an article is read: its own address, or its page with us."""
     return article.url or f"{base_url}/articles/{article.slug}"
+
+
+def as_problem(row: SourceProblem) -> Problem:
+    """A stored problem as a value that says where and what."""
+    return Problem(row.location, row.reason, row.line)

@@ -3,12 +3,14 @@
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from datetime import timedelta
 from typing import Any
 
 import pytest
 from delivery_world import NOW, FakeRelay, World
 from sqlalchemy import event
 from sqlalchemy.ext.asyncio import AsyncSession
+from structlog.testing import capture_logs
 
 from feedsvc.db.engine import Database
 from feedsvc.deliveries.claim import Claim, claim_batch
@@ -57,8 +59,6 @@ class Bench:
             return (await claim_batch(session, self.worker.id, NOW, 100)).claims
 
     def record(self, claim: Claim, result: SendResult) -> None:
-        from datetime import timedelta
-
         policy = Policy(timedelta(minutes=5), "carry", "resend")
         outcome = decide_outcome(claim.facts, result, NOW, policy)
         self.committer.record(claim, outcome, result)
@@ -141,7 +141,9 @@ async def test_a_result_whose_commit_failed_is_written_once(
     setattr(bench.database, when, 2)
     bench.record(alice, ACCEPTED)
     bench.record(carol, REFUSED)
-    await bench.committer.flush()
+    with capture_logs() as logs:
+        await bench.committer.flush()
+    assert [log["event"] for log in logs if "delivery" in log] == ["delivery", "delivery"]
     assert await world.states() == {S.SENT: 1, S.FAILED: 1}
     assert await world.cursor("alice@example.com") == 20
     person, _ = await world.person(CAROL)

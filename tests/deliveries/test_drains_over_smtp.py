@@ -18,7 +18,7 @@ from feedsvc.relays.smtp_limits import SmtpLimits
 
 pytestmark = pytest.mark.anyio
 S = DeliveryState
-PEOPLE = [f"person{number}@example.com" for number in range(60)]
+PEOPLE = [f"person{number}@example.com" for number in range(40)]
 
 
 def relay_to(port: int, connections: int = 5) -> SmtpRelay:
@@ -79,15 +79,16 @@ async def test_a_421_in_the_middle_marks_nobody_and_all_are_delivered_once(
     assert await world.states() == {S.SENT: len(PEOPLE)}
 
 
+@only_sqlite
 async def test_three_dead_addresses_stop_nobody_else(world: World, sink: SmtpSink) -> None:
-    for number in (3, 33, 53):
+    for number in (3, 13, 33):
         sink.on("RCPT", "550 5.1.1 no such user", match=f"person{number}@")
     await world.add(*PEOPLE)
     await drain_all(world, relay_to(sink.port))
     assert len(sink.accepted) == len(PEOPLE) - 3
     failed = [row for row in await world.rows() if row.state is S.FAILED]
     assert [row.address for row in failed] == [
-        f"person{number}@example.com" for number in (3, 33, 53)
+        f"person{number}@example.com" for number in (3, 13, 33)
     ]
     assert {(row.reply_code, row.reply_text) for row in failed} == {(550, "5.1.1 no such user")}
 
@@ -131,4 +132,4 @@ async def test_unsubscribing_during_a_send_is_in_time_or_on_the_wire(
     await drain_all(world, relay_to(sink.port, connections=1))
     assert set(committed) == set(leaving)
     assert not set(sink.recipients()) & set(leaving)
-    assert await world.states() == {S.SENT: 54, S.SKIPPED: 6}
+    assert await world.states() == {S.SENT: 36, S.SKIPPED: 4}

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 from smtp_sink import SmtpSink, open_sink
-from sqlalchemy import select, text
+from sqlalchemy import select
 from sqlmodel import col
 
 from feedsvc.app import App, utc_now
@@ -106,17 +106,11 @@ async def publish_article(loaded: LoadedSettings, name: str) -> None:
 
 
 @pytest.fixture
-async def loaded(database_url: str, tmp_path: Path) -> LoadedSettings:
+async def loaded(empty_database_url: str, tmp_path: Path) -> LoadedSettings:
     """A newsroom with 200 readers on an empty database; its relay's port is filled in later."""
-    if database_url.startswith("postgresql"):
-        database = Database(database_url)
-        async with database.engine.begin() as connection:
-            await connection.execute(text("DROP SCHEMA public CASCADE"))
-            await connection.execute(text("CREATE SCHEMA public"))
-        await database.dispose()
     (tmp_path / "articles").mkdir()
     config = tmp_path / "config.toml"
-    config.write_text(CONFIG.format(database=database_url, port=1, connections=CONNECTIONS))
+    config.write_text(CONFIG.format(database=empty_database_url, port=1, connections=CONNECTIONS))
     loaded = load_settings(config, {}, tmp_path)
     async with App.open(loaded) as app:
         await app.pipeline.ingest("folder")

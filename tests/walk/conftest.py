@@ -6,9 +6,6 @@ from pathlib import Path
 
 import pytest
 from newsroom_walk import Inbox, Walk
-from sqlalchemy import text
-
-from feedsvc.db.engine import Database
 
 
 @pytest.fixture
@@ -18,18 +15,6 @@ async def inbox() -> AsyncIterator[Inbox]:
     await inbox.start()
     yield inbox
     await inbox.stop()
-
-
-@pytest.fixture
-async def empty_database_url(database_url: str) -> str:
-    """A database of each kind without a single table."""
-    if database_url.startswith("postgresql"):
-        database = Database(database_url)
-        async with database.engine.begin() as connection:
-            await connection.execute(text("DROP SCHEMA public CASCADE"))
-            await connection.execute(text("CREATE SCHEMA public"))
-        await database.dispose()
-    return database_url
 
 
 @pytest.fixture

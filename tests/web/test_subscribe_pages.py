@@ -75,6 +75,7 @@ async def test_from_the_form_to_the_first_article_and_out_again(press: SmallPres
     [
         ({"address": ""}, "Enter your e-mail address."),
         ({"address": "no at sign"}, "Enter an e-mail address like"),
+        ({"address": "李雷@example.com"}, "such letters before the @"),
         ({"address": "a@example.com\r\nBcc: b@example.com"}, "Enter an e-mail address like"),
         ({"name": "x" * 201}, "at most 200 characters"),
         ({"name": "a\r\nBcc: b@example.com"}, "one line of plain text"),

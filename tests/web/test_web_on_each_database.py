@@ -31,7 +31,7 @@ async def test_reading_subscribing_and_leaving(either_press: SmallPress) -> None
     assert "/?section=%E8%A6%81%E9%97%BB" in links(front)
     assert (await press.get("/articles/a3")).status_code == 200
     assert (await press.get("/articles/a%00")).status_code == 404
-    subscription = await press.subscribe("李雷@example.com")
+    subscription = await press.subscribe("li.lei@例子.example")
     assert (subscription.state, subscription.cursor) == (SubscriptionState.ACTIVE, 22)
     left = await press.client.post(
         press.unsubscribe_path(subscription), data={"List-Unsubscribe": "One-Click"}

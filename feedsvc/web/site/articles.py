@@ -6,12 +6,12 @@ from typing import Any
 
 from fastapi import APIRouter, HTTPException, Request
 from markupsafe import Markup
-from sqlalchemy import select
-from sqlmodel import col
 from starlette.responses import Response
 
+from feedsvc.articles.lookup import article_by_slug
+from feedsvc.errors import NotFound
 from feedsvc.kit.texts import Texts
-from feedsvc.model.article import Article, ArticleState
+from feedsvc.model.article import Article, ArticleState, article_address
 from feedsvc.web.pages import reader_language, show_page
 from feedsvc.web.security import PageKind
 from feedsvc.web.services import services_of
@@ -51,20 +51,19 @@ async def show_article(request: Request, slug: str) -> Response:
     if len(slug) > 200 or "\0" in slug:
         raise HTTPException(404)
     async with services.database.read() as session:
-        found = await session.execute(select(Article).where(col(Article.slug) == slug))
-        article = found.scalar_one_or_none()
-    if article is None or article.state in (ArticleState.SCHEDULED, ArticleState.HELD):
-        raise HTTPException(404)
+        try:
+            article = await article_by_slug(session, slug)
+        except NotFound as error:
+            raise HTTPException(404) from error
     if article.state is ArticleState.WITHDRAWN:
         # What was taken back is not told again, not even its title.
         return show_page(request, "gone.html", PageKind.ANSWER, status=410)
     texts = Texts(reader_language(request, services.settings))
-    address = f"{services.settings.base_url}/articles/{article.slug}"
     return show_page(
         request,
         "article.html",
         PageKind.ARTICLE,
-        canonical=article.url or address,
+        canonical=article_address(article, services.settings.base_url),
         article=_page_of(article),
         authors=texts.join(article.authors),
         zone=services.settings.time_zone,

@@ -129,6 +129,11 @@ def check_entries(
     else:
         try:
             parsed = parse_address(address)
+            if parsed.smtputf8:
+                problems["address"] = texts.gettext(
+                    "We cannot send to an address with such letters before the @ yet."
+                    " Enter another one."
+                )
         except InvalidAddress:
             problems["address"] = texts.gettext(
                 "Enter an e-mail address like name@example.com, without spaces."
