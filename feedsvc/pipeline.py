@@ -329,6 +329,10 @@ class Pipeline:
         """Have a source looked at soon."""
         await self._ask(("ingest", {"source": key}, f"ingest:{key}"))
 
+    async def ask_publish(self) -> None:
+        """Have the feeds renewed soon."""
+        await self._ask(("publish", {}, "publish"))
+
     async def ask_deliver(self) -> None:
         """Have waiting mail sent soon."""
         await self._ask(("deliver", {}, "deliver"))

@@ -39,7 +39,8 @@ class Scheduler:
         self._outage = False
 
     async def start(self) -> None:
-        """Look at every source once, then keep time."""
+        """Publish what the configuration may have changed, look at every source, then keep time."""
+        await self._poke("publish", self._app.pipeline.ask_publish)
         for key in self._app.sources:
             await self._poke(f"scan {key}", partial(self._app.pipeline.ask_ingest, key))
         await self._poke("arm", self._arm)

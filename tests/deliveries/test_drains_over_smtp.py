@@ -117,7 +117,7 @@ async def test_lost_replies_are_as_many_doubts_as_there_were(
 async def test_unsubscribing_during_a_send_is_in_time_or_on_the_wire(
     world: World, sink: SmtpSink
 ) -> None:
-    """Every tenth person leaves while the mail before theirs is being sent."""
+    """Every tenth person leaves while the mail of the one before them is being sent."""
     await world.add(*PEOPLE)
     leaving = PEOPLE[9::10]
     committed: dict[str, int] = {}
@@ -131,5 +131,10 @@ async def test_unsubscribing_during_a_send_is_in_time_or_on_the_wire(
     sink.at_rcpt = leave
     await drain_all(world, relay_to(sink.port, connections=1))
     assert set(committed) == set(leaving)
-    assert not set(sink.recipients()) & set(leaving)
-    assert await world.states() == {S.SENT: 36, S.SKIPPED: 4}
+    # PostgreSQL may have sent to some of them before; never after.
+    for place, recipient in enumerate(sink.recipients()):
+        assert place < committed.get(recipient, len(PEOPLE))
+    mailed = set(leaving) & set(sink.recipients())
+    assert len(mailed) < len(leaving)
+    states = await world.states()
+    assert states == {S.SENT: 36 + len(mailed), S.SKIPPED: 4 - len(mailed)}
