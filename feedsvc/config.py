@@ -7,6 +7,7 @@ import re
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from email.utils import parseaddr
+from os.path import normpath
 from pathlib import Path
 from typing import Annotated, Literal
 from urllib.parse import urlsplit
@@ -26,9 +27,12 @@ from pydantic import (
 )
 
 from feedsvc.model.feed import FeedFormat
+from feedsvc.model.language import language_tag
 
 LOOPBACK_HOSTS = frozenset({"127.0.0.1", "localhost", "::1"})
 _KEY = re.compile(r"[a-z0-9][a-z0-9_-]{0,49}\Z")
+#: A host with or without a port: no user, no password, no blank.
+_HOST = re.compile(r"(?:\[[0-9a-fA-F:.]+\]|[^\s@:/\[\]]+)(?::[0-9]+)?\Z")
 _ONE_LINE = re.compile(r"[^\x00-\x1f\x7f\x85\u2028\u2029]+\Z")
 
 
@@ -60,13 +64,19 @@ def _check_language(value: str) -> str:
         raise ValueError(
             f"not a language tag: {value!r} (write for example zh-CN or en)"
         ) from error
-    return value
+    return language_tag(value)
 
 
 def _check_one_line(value: str) -> str:
     if not _ONE_LINE.match(value.strip()):
         raise ValueError("must be one line of text, and not empty")
     return value.strip()
+
+
+def _check_path(value: Path) -> Path:
+    if value == Path():
+        raise ValueError("name a folder or file of its own")
+    return value
 
 
 def _check_key(value: str) -> str:
@@ -146,7 +156,7 @@ class SourceSettings(_Section):
 
     #: `folder` of Markdown, HTML and text files; `page` for saved news pages (a file or a folder).
     type: Literal["folder", "page"]
-    path: Path
+    path: Annotated[Path, AfterValidator(_check_path)]
     language: Language | None = None
     #: Zone of times written without one; the service's own by default.
     time_zone: Zone | None = None
@@ -289,7 +299,12 @@ class Settings(_Section):
     @classmethod
     def _base_url_is_absolute(cls, value: str) -> str:
         parts = urlsplit(value)
-        if parts.scheme not in ("http", "https") or not parts.hostname:
+        try:
+            is_address = parts.scheme in ("http", "https") and bool(_HOST.match(parts.netloc))
+            is_address = is_address and parts.port != 0
+        except ValueError:  # a port beyond 65535
+            is_address = False
+        if not is_address:
             raise ValueError("write an address such as https://news.example.com")
         if parts.path not in ("", "/") or parts.query or parts.fragment:
             raise ValueError("write it without a path: feedsvc needs a host of its own")
@@ -297,7 +312,11 @@ class Settings(_Section):
 
     @model_validator(mode="after")
     def _parts_fit_together(self) -> "Settings":
-        problems = [*self._one_click_needs_https(), *self._sources_exist()]
+        problems = [
+            *self._one_click_needs_https(),
+            *self._sources_exist(),
+            *self._sources_are_apart(),
+        ]
         if problems:
             raise ValueError("\n".join(problems))
         return self
@@ -316,3 +335,16 @@ class Settings(_Section):
                 for source in one.sources:
                     if source not in self.sources:
                         yield f"{kind}.{key}.sources: no source is named {source!r}"
+
+    def _sources_are_apart(self) -> Iterator[str]:
+        """Two sources on one place would make every article twice."""
+        seen: dict[Path, str] = {}
+        for key, source in self.sources.items():
+            path = Path(normpath(source.path))
+            for other, other_key in seen.items():
+                if path == other or path in other.parents or other in path.parents:
+                    yield (
+                        f"sources.{key}.path: lies in the same place as that of"
+                        f" sources.{other_key}; articles would be taken over twice"
+                    )
+            seen[path] = key

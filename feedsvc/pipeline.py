@@ -16,7 +16,7 @@ from zoneinfo import ZoneInfo
 
 import structlog
 
-from feedsvc.articles import publish, scans
+from feedsvc.articles import changed, publish, scans
 from feedsvc.articles.changes import decide_changes
 from feedsvc.articles.ingest import read_changes
 from feedsvc.articles.parse import Defaults
@@ -28,8 +28,14 @@ from feedsvc.deliveries.sender import Sender
 from feedsvc.editions import fire, freeze, progress, readers
 from feedsvc.editions.cohorts import CohortPlan, Grouping, ReaderGroup, group_readers
 from feedsvc.editions.freeze import Composing, RenderedCohort
-from feedsvc.errors import SourceUnavailable
-from feedsvc.feeds.documents import FeedSpec, render_documents, save_set_aside, store_documents
+from feedsvc.errors import DatabaseUnavailable, SourceUnavailable
+from feedsvc.feeds.documents import (
+    FeedSpec,
+    load_basis,
+    render_documents,
+    save_set_aside,
+    store_documents,
+)
 from feedsvc.feeds.fragments import FragmentCache
 from feedsvc.feeds.select import select_articles
 from feedsvc.kit.jobs import Jobs
@@ -40,6 +46,9 @@ from feedsvc.model.feed import ServedDocument
 from feedsvc.model.ports import SourcePort
 
 log = structlog.get_logger(__name__)
+
+#: How long a feed that could not be published is left alone.
+_FEED_REST = timedelta(seconds=30)
 
 Clock = Callable[[], datetime]
 
@@ -79,6 +88,7 @@ class Pipeline:
         self._publishing = asyncio.Lock()
         self._published_at: datetime | None = None
         self._delivering = False
+        self._feeds_rest_until: datetime | None = None
         #: What is published, in the order of the configuration.
         self.feeds = parts.feeds
         #: Set when the process is to end: nothing new is claimed.
@@ -127,6 +137,8 @@ class Pipeline:
                     now=parts.clock(),
                     announce=settings.announce_existing or not known.first_scan,
                 )
+                if stored.anything:
+                    await changed.mark_changed(session)
         async with database.write() as session:
             await scans.finish_scan(
                 session, scan, changes, now=parts.clock(), changed=stored.anything
@@ -155,25 +167,36 @@ class Pipeline:
             while True:
                 async with self._parts.database.write() as session:
                     published = await publish.publish_due(session, self._parts.clock())
+                    if published:
+                        await changed.mark_changed(session)
                 if len(published) < publish.MAX_BATCH:
                     break
             await self._wait_for_next_second()
-            changed = []
+            renewed = []
             for spec in self._parts.feeds:
-                changed += await self._publish_feed(spec)
-            return changed
+                try:
+                    renewed += await self._publish_feed(spec)
+                except DatabaseUnavailable:
+                    raise
+                except Exception as error:
+                    # One feed that fails must not hold up the others; the sweep comes back to it.
+                    fault = f"{type(error).__name__}: {error}"
+                    log.error("feed not published", feed=spec.key, fault=fault)
+                    self._feeds_rest_until = self._parts.clock() + _FEED_REST
+            return renewed
 
     async def _publish_feed(self, spec: FeedSpec) -> list[ServedDocument]:
         database = self._parts.database
         async with database.read() as session:
+            basis = await changed.load_change(session)
             articles = await select_articles(session, spec.selection, spec.window)
         rendered = await asyncio.to_thread(render_documents, spec, articles, self._fragments)
         async with database.write() as session:
             await save_set_aside(session, articles, rendered.set_aside)
-            changed = await store_documents(session, spec.key, rendered, self._parts.clock())
-        if changed:
-            self._parts.serve(changed)
-        return changed
+            renewed = await store_documents(session, spec.key, rendered, self._parts.clock(), basis)
+        if renewed:
+            self._parts.serve(renewed)
+        return renewed
 
     async def _wait_for_next_second(self) -> None:
         """A feed is published at most once a second, so that its date is never in the future."""
@@ -307,6 +330,8 @@ class Pipeline:
             unfinished = await progress.find_unfinished(session)
             mail_at = await next_due_at(session)
             article_at = await publish.next_publication_at(session)
+            basis = await load_basis(session)
+            behind = basis is not None and basis < await changed.load_change(session)
         if due:
             await self.fire()
         asked: list[tuple[str, dict[str, Any], str]] = [
@@ -316,7 +341,8 @@ class Pipeline:
         waits = EditionState.FROZEN in unfinished or EditionState.SENDING in unfinished
         if waits or (mail_at is not None and mail_at <= now):
             asked.append(("deliver", {}, "deliver"))
-        if article_at is not None and article_at <= now:
+        rested = self._feeds_rest_until is None or self._feeds_rest_until <= now
+        if (article_at is not None and article_at <= now) or (behind and rested):
             asked.append(("publish", {}, "publish"))
         await self._ask(*asked)
 
@@ -328,10 +354,6 @@ class Pipeline:
     async def ask_ingest(self, key: str) -> None:
         """Have a source looked at soon."""
         await self._ask(("ingest", {"source": key}, f"ingest:{key}"))
-
-    async def ask_publish(self) -> None:
-        """Have the feeds renewed soon."""
-        await self._ask(("publish", {}, "publish"))
 
     async def ask_deliver(self) -> None:
         """Have waiting mail sent soon."""

@@ -40,7 +40,7 @@ class Scheduler:
 
     async def start(self) -> None:
         """Publish what the configuration may have changed, look at every source, then keep time."""
-        await self._poke("publish", self._app.pipeline.ask_publish)
+        await self._poke("publish", self._app.pipeline.publish)
         for key in self._app.sources:
             await self._poke(f"scan {key}", partial(self._app.pipeline.ask_ingest, key))
         await self._poke("arm", self._arm)

@@ -18,6 +18,7 @@ from feedsvc.articles.links import make_absolute
 from feedsvc.articles.text import clean_line, cut_back
 from feedsvc.errors import BrokenArticle
 from feedsvc.model.article import Enclosure
+from feedsvc.model.language import language_tag
 
 _TITLES = ("title", "headline", "标题")
 _DATES = ("published_at", "date", "published", "pubdate", "日期")
@@ -210,16 +211,6 @@ class Metadata:
 
     def _broken(self, name: str, reason: str) -> BrokenArticle:
         return BrokenArticle(self.location, reason, self.front_matter.lines.get(name))
-
-
-def language_tag(text: str) -> str:
-    """A language tag in the usual letter case: zh_cn -> zh-CN, zh-hant -> zh-Hant."""
-    language, *parts = text.replace("_", "-").split("-")
-    cased = [
-        part.upper() if len(part) == 2 else part.title() if len(part) == 4 else part.lower()
-        for part in parts
-    ]
-    return "-".join([language.lower(), *cased])
 
 
 def shorten(text: str, limit: int) -> str:

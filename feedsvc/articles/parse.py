@@ -13,13 +13,14 @@ from feedsvc.articles.excerpt import excerpt, plain_text
 from feedsvc.articles.front_matter import split_front_matter
 from feedsvc.articles.identity import DATED_BY_FILE, digest_content
 from feedsvc.articles.markdown import render_markdown
-from feedsvc.articles.metadata import MAX_TITLE_LENGTH, Metadata, language_tag, shorten
+from feedsvc.articles.metadata import MAX_TITLE_LENGTH, Metadata, shorten
 from feedsvc.articles.pages import read_page
 from feedsvc.articles.plain import render_plain, split_title
 from feedsvc.articles.sanitise import MAX_CONTENT_LENGTH, ContentRefused, sanitise
 from feedsvc.articles.text import clean_line
 from feedsvc.errors import BrokenArticle
 from feedsvc.model.article import ArticleData, MediaType, RawItem
+from feedsvc.model.language import language_tag
 
 _MAX_SUMMARY_LENGTH = 1000
 #: Where the head of an HTML document is looked for (characters).

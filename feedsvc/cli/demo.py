@@ -85,7 +85,7 @@ def demo(
 
     Example: `feedsvc demo`
     """
-    from feedsvc.cli.options import load
+    from feedsvc.cli.options import load, run_loop
     from feedsvc.cli.serve import run_server
 
     start_logging(quiet=True)
@@ -104,7 +104,7 @@ def demo(
                 say("Put a .md file into the articles folder and watch. Stop with Ctrl-C.")
 
         say("1. Setting up three subscribers and six articles in English and Chinese …")
-        asyncio.run(
+        run_loop(
             run_server(load(config), _announce(folder), before=_subscribe, beside=beside, stop=stop)
         )
         if once:

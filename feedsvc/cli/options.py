@@ -1,9 +1,9 @@
 """Options that several commands take, and what they open."""
 
 import os
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Coroutine
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 import typer
 
@@ -32,6 +32,18 @@ def load(config: Path | None) -> "LoadedSettings":
     return load_settings(config, os.environ, Path.cwd())
 
 
+def run_loop(work: "Coroutine[Any, Any, Result]") -> Result:
+    """Run on uvloop where there is one: the same, at half the cost a message."""
+    import asyncio
+
+    try:
+        from uvloop import new_event_loop
+    except ImportError:  # it is not made for every system
+        return asyncio.run(work)
+    with asyncio.Runner(loop_factory=new_event_loop) as runner:
+        return runner.run(work)
+
+
 def run_with_app(
     config: Path | None,
     work: "Callable[[App], Awaitable[Result]]",
@@ -43,8 +55,6 @@ def run_with_app(
     Args:
         renders: the work makes mails; a broken template is told before it begins.
     """
-    import asyncio
-
     from feedsvc.cli.output import start_logging
 
     loaded = load(config)
@@ -56,4 +66,4 @@ def run_with_app(
         async with App.open(loaded, check_templates=renders) as app:
             return await work(app)
 
-    return asyncio.run(_run())
+    return run_loop(_run())

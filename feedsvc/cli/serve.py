@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import typer
 
-from feedsvc.cli.options import ConfigOption, load
+from feedsvc.cli.options import ConfigOption, load, run_loop
 from feedsvc.cli.output import say, say_error, start_logging
 from feedsvc.errors import DatabaseUnavailable, FeedsvcError
 
@@ -39,7 +39,7 @@ def serve(config: ConfigOption = None) -> None:
     """
     loaded = load(config)
     start_logging()
-    asyncio.run(run_server(loaded, _announce(loaded.path)))
+    run_loop(run_server(loaded, _announce(loaded.path)))
 
 
 def _announce(path: Path) -> "Callable[[App, int], None]":

@@ -12,7 +12,7 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 
-from sqlalchemy import and_, delete, insert, select, tuple_, update
+from sqlalchemy import and_, delete, func, insert, select, tuple_, update
 from sqlalchemy.engine import CursorResult, Row
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.sql.elements import ColumnElement
@@ -133,17 +133,30 @@ def compress(body: bytes) -> bytes:
 
 
 async def store_documents(
-    session: AsyncSession, key: str, rendered: RenderedFeed, now: datetime
+    session: AsyncSession, key: str, rendered: RenderedFeed, now: datetime, basis: int = 0
 ) -> list[ServedDocument]:
     """Store the documents whose identity bytes differ from what is stored; answer those.
 
     Running it again with the same feed changes nothing. Publish a feed at most once a second.
+
+    Args:
+        session: a write transaction.
+        key: of the feed.
+        rendered: what it is to hold.
+        now: the present.
+        basis: the number of article changes it was made after. What is stored and was made
+            after a later one stays.
     """
     changed = []
     for feed_format, body in rendered.documents.items():
         etag = entity_tag(body)
         stored = await _find_stored(session, key, feed_format)
+        if stored is not None and stored.basis > basis:
+            continue
         if stored is not None and stored.etag == etag:
+            if stored.basis != basis:
+                here = _is_document(key, feed_format)
+                await session.execute(update(FeedDocument).where(here).values(basis=basis))
             continue
         served = ServedDocument(
             path=document_path(key, feed_format),
@@ -153,26 +166,35 @@ async def store_documents(
             body=body,
             body_gzip=await asyncio.to_thread(compress, body),
         )
-        await _save(session, key, feed_format, stored.version + 1 if stored else 1, served)
+        version = stored.version + 1 if stored else 1
+        await _save(session, key, feed_format, version, served, basis)
         changed.append(served)
     return changed
 
 
 async def _find_stored(
     session: AsyncSession, key: str, feed_format: FeedFormat
-) -> Row[int, str, datetime] | None:
-    """Version, tag and date of a stored document, locked until the transaction ends."""
+) -> Row[int, str, datetime, int] | None:
+    """Version, tag, date and basis of a stored document, locked until the transaction ends."""
     document = FeedDocument
-    columns = select(col(document.version), col(document.etag), col(document.last_modified))
+    columns = select(
+        col(document.version), col(document.etag), col(document.last_modified), col(document.basis)
+    )
     statement = columns.where(_is_document(key, feed_format)).with_for_update()
     return (await session.execute(statement)).one_or_none()
 
 
 async def _save(
-    session: AsyncSession, key: str, feed_format: FeedFormat, version: int, served: ServedDocument
+    session: AsyncSession,
+    key: str,
+    feed_format: FeedFormat,
+    version: int,
+    served: ServedDocument,
+    basis: int,
 ) -> None:
     values = {
         "version": version,
+        "basis": basis,
         "etag": served.etag,
         "last_modified": served.last_modified,
         "body": served.body,
@@ -215,6 +237,11 @@ async def load_versions(session: AsyncSession) -> dict[tuple[str, str], int]:
     document = FeedDocument
     columns = select(col(document.feed), col(document.format), col(document.version))
     return {(feed, name): version for feed, name, version in await session.execute(columns)}
+
+
+async def load_basis(session: AsyncSession) -> int | None:
+    """The lowest basis of all documents; None when there are none."""
+    return await session.scalar(select(func.min(col(FeedDocument.basis))))
 
 
 async def prune_documents(session: AsyncSession, keep: Collection[tuple[str, str]]) -> int:

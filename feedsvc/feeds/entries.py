@@ -7,7 +7,9 @@ import re
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Literal
-from urllib.parse import quote, urlsplit, urlunsplit
+from urllib.parse import SplitResult, quote, urlsplit, urlunsplit
+
+import idna
 
 from feedsvc.errors import EntryUnrenderable
 from feedsvc.model.article import Article, Enclosure, article_address
@@ -95,10 +97,11 @@ def read_entry(article: Article, base_url: str, content: Content) -> Entry:
         published_at=published_at,
         # An article written long before its time of publication was not edited before it.
         updated_at=max(_instant(article.updated_at, "updated_at"), published_at),
-        image=_wire_url(article.image) if article.image else None,
+        image=_usable(article.image),
         enclosures=tuple(
-            Enclosure(_wire_url(one["url"]), one["media_type"], int(one["length_bytes"]))
+            Enclosure(file_url, one["media_type"], int(one["length_bytes"]))
             for one in article.enclosures
+            if (file_url := _usable(one["url"])) is not None
         ),
     )
 
@@ -117,12 +120,33 @@ def _instant(at: datetime, name: str) -> datetime:
     return at.astimezone(UTC).replace(microsecond=0)
 
 
+def _wire_host(parts: SplitResult) -> str:
+    """Host and port with the name as browsers look it up (UTS 46, not the IDNA of 2003).
+
+    Raises:
+        EntryUnrenderable: it is no name of a host.
+    """
+    try:
+        name = idna.encode(parts.hostname or "", uts46=True).decode()
+        return f"{name}:{parts.port}" if parts.port else name
+    except (ValueError, UnicodeError) as error:
+        raise EntryUnrenderable(f"not the address of a host: {parts.netloc!r}") from error
+
+
+def _usable(url: str | None) -> str | None:
+    """The address of something beside the text; None when it is none: the article goes on."""
+    try:
+        return _wire_url(url) if url else None
+    except EntryUnrenderable:
+        return None
+
+
 def _wire_url(url: str) -> str:
     """The address as RFC 3986 writes it: RSS knows no IRIs, and spaces end a link anywhere."""
     url = clean_text(url).strip()
     if not _UNSAFE_IN_URL.search(url):
         return url
     parts = urlsplit(url)
-    host = parts.netloc if parts.netloc.isascii() else parts.netloc.encode("idna").decode()
+    host = parts.netloc if parts.netloc.isascii() else _wire_host(parts)
     rest = (quote(part, safe=_URL_SAFE) for part in (parts.path, parts.query, parts.fragment))
     return urlunsplit((parts.scheme, host, *rest))

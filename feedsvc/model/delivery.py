@@ -114,7 +114,8 @@ class Delivery(SQLModel, table=True):
     state: DeliveryState = Field(default=DeliveryState.PENDING, sa_type=stored_enum(DeliveryState))
     #: Handovers begun; counted when the row is claimed.
     attempt: int = 0
-    #: Times a worker died holding it; three and it is set aside.
+    #: Times a worker died holding it. After the first it is sent last and alone; three deaths
+    #: with it alone in hand set it aside.
     crashes: int = 0
     #: Times its handover ended without a reply; the second time is final.
     doubts: int = 0

@@ -45,6 +45,8 @@ class FeedDocument(SQLModel, table=True):
     feed: str = Field(primary_key=True, max_length=100)
     format: str = Field(primary_key=True, max_length=100)
     version: int = 1
+    #: The number of article changes it was made after; see articles/changed.py.
+    basis: int = 0
     #: Strong entity tag of the identity bytes, without quotes.
     etag: str = Field(max_length=64)
     last_modified: datetime

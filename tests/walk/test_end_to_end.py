@@ -1,6 +1,7 @@
 """The whole walk: a file in a folder becomes feeds and a digest, and a reader can leave."""
 
 import re
+from datetime import timedelta
 
 import feedparser
 import pytest
@@ -87,8 +88,6 @@ async def test_the_same_twice_sends_once(walk: Walk, inbox: Inbox) -> None:
 async def test_a_refusal_for_now_is_tried_again_and_one_for_good_is_not(
     walk: Walk, inbox: Inbox
 ) -> None:
-    from datetime import timedelta
-
     await walk.ingest()
     await walk.subscribe(LI_LEI, inbox)
     await walk.subscribe(ALICE, inbox)
@@ -140,3 +139,17 @@ async def test_an_empty_period_sends_nothing_and_leaves_a_reason(walk: Walk, inb
         "nothing to send: 1 nothing new since their last mail",
     )
     assert len(inbox.to(LI_LEI)) == 1
+
+
+async def test_a_withdrawal_whose_publication_failed_reaches_the_feeds_all_the_same(
+    walk: Walk,
+) -> None:
+    walk.write("wrong.md", "写错了")
+    await walk.ingest()
+    (walk.articles / "wrong.md").unlink()
+    await walk.app.pipeline.ingest("folder")  # and the process dies before it publishes
+    assert "写错了" in (await walk.web.get("/feeds/all/rss.xml")).text
+    walk.now += timedelta(seconds=2)
+    await walk.app.pipeline.sweep()
+    await walk.app.jobs.drain()
+    assert "写错了" not in (await walk.web.get("/feeds/all/rss.xml")).text

@@ -106,6 +106,7 @@ def _create_feed_document() -> None:
         sa.Column("feed", sa.String(length=100), nullable=False),
         sa.Column("format", sa.String(length=100), nullable=False),
         sa.Column("version", sa.Integer(), nullable=False),
+        sa.Column("basis", sa.Integer(), nullable=False),
         sa.Column("etag", sa.String(length=64), nullable=False),
         sa.Column("last_modified", _instant(), nullable=False),
         sa.Column("body", sa.LargeBinary(), nullable=False),
