@@ -1,8 +1,10 @@
 """Limits on what comes in and headers on what goes out, for every route alike."""
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
 from enum import StrEnum
+from math import ceil
 
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.requests import Request
@@ -13,6 +15,8 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 MAX_BODY_BYTES = 64 * 1024
 #: A body must be here after this many seconds.
 BODY_TIMEOUT_SECONDS = 20.0
+#: Answers that could tell by their time who is known take a multiple of this.
+EVEN_SECONDS = 0.1
 
 _POLICY = (
     "default-src 'none'; style-src 'self'; img-src {images}; form-action 'self';"
@@ -155,3 +159,18 @@ def _replay(body: bytes, receive: Receive) -> Receive:
         return {"type": "http.request", "body": body, "more_body": False}
 
     return receive_again
+
+
+@asynccontextmanager
+async def evened_out(step_seconds: float = EVEN_SECONDS) -> AsyncIterator[None]:
+    """Let a block take a whole number of steps, however long it took.
+
+    SECURITY: whether an address is known must not be told by the time an answer takes.
+    """
+    clock = asyncio.get_running_loop()
+    begun = clock.time()
+    try:
+        yield
+    finally:
+        taken = clock.time() - begun
+        await asyncio.sleep(ceil(taken / step_seconds) * step_seconds - taken)

@@ -250,3 +250,13 @@ async def test_nothing_said_in_the_log_names_a_person(press: SmallPress) -> None
         "unsubscribed",
     ]
     assert "canary" not in str(logs)
+
+
+@pytest.mark.parametrize("work_seconds", [0.0004, 0.0011])
+async def test_an_evened_out_block_takes_a_whole_number_of_steps(work_seconds: float) -> None:
+    clock = asyncio.get_running_loop()
+    begun = clock.time()
+    async with security.evened_out(0.01):
+        while clock.time() - begun < work_seconds:
+            pass
+    assert clock.time() - begun >= 0.0099

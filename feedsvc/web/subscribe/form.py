@@ -18,7 +18,7 @@ from feedsvc.kit.addresses import Address, parse_address
 from feedsvc.kit.texts import LANGUAGES, Texts
 from feedsvc.model.newsletter import Newsletter, Schedule
 from feedsvc.web.pages import LANGUAGE_NAMES, reader_language, show_page
-from feedsvc.web.security import PageKind
+from feedsvc.web.security import PageKind, evened_out
 from feedsvc.web.services import WebServices, services_of
 
 router = APIRouter()
@@ -103,7 +103,9 @@ async def take_request(request: Request, key: str) -> Response:
         entries = check_entries(typed, newsletter, texts)
         if entries.parsed is None or entries.problems:
             return _show_form(request, key, newsletter, texts, entries)
-        await _save_request(services, key, entries, entries.parsed, consent_text(newsletter, texts))
+        consent = consent_text(newsletter, texts)
+        async with evened_out():
+            await _save_request(services, key, entries, entries.parsed, consent)
     return show_page(request, "asked.html", PageKind.ANSWER)
 
 
