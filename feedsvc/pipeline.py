@@ -19,7 +19,7 @@ import structlog
 from feedsvc.articles import changed, publish, scans
 from feedsvc.articles.changes import decide_changes
 from feedsvc.articles.ingest import read_changes
-from feedsvc.articles.parse import Defaults
+from feedsvc.articles.parse import Defaults, name_reading
 from feedsvc.articles.store import Stored, store_changes
 from feedsvc.config import Settings, SourceSettings
 from feedsvc.db.engine import Database
@@ -40,13 +40,20 @@ from feedsvc.feeds.fragments import FragmentCache
 from feedsvc.feeds.select import select_articles
 from feedsvc.kit.jobs import Jobs
 from feedsvc.messages.digests import DigestRenderer
-from feedsvc.model.article import SourceProblem, as_problem
+from feedsvc.model.article import Scan, SourceProblem, as_problem
 from feedsvc.model.edition import EditionState, ItemOutcome
 from feedsvc.model.feed import ServedDocument
 from feedsvc.model.ports import SourcePort
 
 log = structlog.get_logger(__name__)
 
+#: Looks for readers who came while an edition was composed.
+_PASSES = 20
+#: How often, and how long apart, a source is looked at while something is being written there.
+_SETTLING_LOOKS = 6
+_SETTLING_SECONDS = 0.5
+#: How long an edition that could not be composed is left alone.
+_COMPOSE_REST = timedelta(seconds=30)
 #: How long a feed that could not be published is left alone.
 _FEED_REST = timedelta(seconds=30)
 
@@ -89,6 +96,9 @@ class Pipeline:
         self._published_at: datetime | None = None
         self._delivering = False
         self._feeds_rest_until: datetime | None = None
+        self._composing: set[int] = set()
+        #: Edition -> until when a failed one is left alone.
+        self._compose_rests: dict[int, datetime] = {}
         #: What is published, in the order of the configuration.
         self.feeds = parts.feeds
         #: Set when the process is to end: nothing new is claimed.
@@ -113,8 +123,10 @@ class Pipeline:
         source, settings = parts.sources[key], parts.settings.sources[key]
         async with database.read() as session:
             known = await scans.load_known(session, key)
+        defaults = self._defaults(settings)
+        reading = name_reading(defaults, settings.type)
         try:
-            scan = await asyncio.to_thread(source.scan, known.fingerprints)
+            scan = await self._scan(source, known.fingerprints_for(reading))
             changes = decide_changes(
                 scan,
                 known.stored,
@@ -128,7 +140,7 @@ class Pipeline:
             raise
         stored = Stored()
         for batch in changes.batches():
-            read = await asyncio.to_thread(read_changes, batch, self._defaults(settings))
+            read = await asyncio.to_thread(read_changes, batch, defaults)
             async with database.write() as session:
                 stored += await store_changes(
                     session,
@@ -141,7 +153,12 @@ class Pipeline:
                     await changed.mark_changed(session)
         async with database.write() as session:
             await scans.finish_scan(
-                session, scan, changes, now=parts.clock(), changed=stored.anything
+                session,
+                scan,
+                changes,
+                now=parts.clock(),
+                changed=stored.anything,
+                read_with=reading,
             )
             problems = await scans.load_problems(session, key)
         return Ingested(
@@ -149,6 +166,15 @@ class Pipeline:
             changes.unchanged,
             tuple(problems),
         )
+
+    async def _scan(self, source: SourcePort, known: Mapping[str, str]) -> Scan:
+        """Look until nothing is being written any more, or for three seconds."""
+        for _ in range(_SETTLING_LOOKS):
+            scan = await asyncio.to_thread(source.scan, known)
+            if not scan.unsettled:
+                break
+            await asyncio.sleep(_SETTLING_SECONDS)
+        return scan
 
     def _defaults(self, source: SourceSettings) -> Defaults:
         settings = self._parts.settings
@@ -220,8 +246,17 @@ class Pipeline:
 
     async def compose(self, edition_id: int) -> EditionState | None:
         """Write an edition's deliveries and freeze it; None when there was nothing to do."""
+        if edition_id in self._composing:
+            return None
+        self._composing.add(edition_id)
+        try:
+            return await self._compose(edition_id)
+        finally:
+            self._composing.discard(edition_id)
+
+    async def _compose(self, edition_id: int) -> EditionState | None:
         database, clock = self._parts.database, self._parts.clock
-        while True:
+        for _ in range(_PASSES):
             async with database.read() as session:
                 composing = await freeze.load_composing(session, edition_id)
                 if composing is None:
@@ -230,7 +265,8 @@ class Pipeline:
                 groups = await readers.load_groups(session, composing.edition, cut_seq)
                 from_seq = min((group.from_seq for group in groups), default=cut_seq)
                 facts = await freeze.load_announced(session, composing.selection, from_seq, cut_seq)
-            grouping = group_readers(
+            grouping = await asyncio.to_thread(
+                group_readers,
                 groups,
                 facts,
                 cut_seq=cut_seq,
@@ -245,10 +281,11 @@ class Pipeline:
                 await self._write_group(composing, group, grouping, cohort_ids)
             async with database.write() as session:
                 state = await progress.freeze_edition(session, composing, clock())
-                if state is not None and state is not EditionState.SKIPPED:
+                if state is EditionState.FROZEN:
                     await self._parts.jobs.put(session, "deliver", {}, once="deliver")
             if state is not None:
                 return state
+        return None  # readers came faster than they were written; the sweep comes back to it
 
     async def _make_cohort(self, composing: Composing, plan: CohortPlan) -> int:
         """Render a cohort once for this edition, outside of any transaction, and store it."""
@@ -313,7 +350,7 @@ class Pipeline:
             async with database.read() as session:
                 waited_for = (await progress.find_unfinished(session)).get(EditionState.SENDING)
             for edition_id in waited_for or []:
-                await self.compose(edition_id)
+                await self._try_compose(edition_id)
             async with database.write() as session:
                 await progress.finish_sent(session, clock())
         finally:
@@ -337,6 +374,7 @@ class Pipeline:
         asked: list[tuple[str, dict[str, Any], str]] = [
             ("compose", {"edition": one}, f"compose:{one}")
             for one in unfinished.get(EditionState.COMPOSING, [])
+            if self._compose_rests.get(one, now) <= now
         ]
         waits = EditionState.FROZEN in unfinished or EditionState.SENDING in unfinished
         if waits or (mail_at is not None and mail_at <= now):
@@ -385,7 +423,21 @@ class Pipeline:
         await self.publish()
 
     async def _compose_job(self, payload: dict[str, Any]) -> None:
-        await self.compose(payload["edition"])
+        await self._try_compose(payload["edition"])
+
+    async def _try_compose(self, edition_id: int) -> None:
+        """Compose an edition; one that cannot be is said, kept, and left alone for a while."""
+        try:
+            await self.compose(edition_id)
+        except DatabaseUnavailable:
+            raise
+        except Exception as error:
+            # A template of one newsletter must not hold up the editions of the others.
+            fault = f"cannot be composed: {type(error).__name__}: {error}"
+            log.error("edition not composed", edition=edition_id, fault=fault)
+            self._compose_rests[edition_id] = self._parts.clock() + _COMPOSE_REST
+            async with self._parts.database.write() as session:
+                await progress.note_fault(session, edition_id, fault)
 
     async def _deliver_job(self, _payload: dict[str, Any]) -> None:
         await self.deliver()

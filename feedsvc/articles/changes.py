@@ -1,13 +1,15 @@
 """Decides what a scan means for the articles we hold. Pure.
 
 new, changed, unchanged, withdrawn; renamed (the same bytes under another key); returned (an
-article that was withdrawn because it was gone, and is back).
+article that was withdrawn because it was gone, and is back); read again (the same bytes, by other
+settings or a newer reader).
 """
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 
+from feedsvc.articles.moves import StoredItem, match_moves
 from feedsvc.errors import SourceUnavailable
 from feedsvc.model.article import ArticleState, RawItem, Scan
 
@@ -15,40 +17,27 @@ from feedsvc.model.article import ArticleState, RawItem, Scan
 MAX_LOST_PERCENT = 20
 #: So many may always vanish: in a source of three, one deleted file is no catastrophe.
 ALWAYS_LOSABLE = 1
+#: So many first articles of a source that was empty are news; more at once are its archive.
+ALWAYS_NEWS = 3
 #: Changes written in one transaction.
 BATCH_SIZE = 500
-
-_GONE = "-"
 
 
 class ChangeKind(StrEnum):
     """What is to be done about one key of a source."""
 
-    #: The same bytes under a new key: same article, same guid. Comes before all others.
+    #: The same bytes under another key: same article, same guid. Comes before all others.
     RENAMED = "renamed"
-    #: A key never seen, or never readable before.
+    #: A key never seen, or never readable before, or that another article has left.
     NEW = "new"
     #: Other bytes than at the last scan; a reader may see no difference.
     CHANGED = "changed"
-    #: Back after it had been gone.
+    #: The same bytes, which may mean something else now.
+    READ_AGAIN = "read again"
+    #: There again after its article had been gone; whether it is the same, its words decide.
     RETURNED = "returned"
     #: Gone from its source.
     WITHDRAWN = "withdrawn"
-
-
-@dataclass(frozen=True, slots=True)
-class StoredItem:
-    """What we hold of one key. `fingerprint` is that of the bytes its article was read from."""
-
-    article_id: int
-    key: str
-    fingerprint: str
-    state: ArticleState
-
-    @property
-    def is_gone(self) -> bool:
-        """Whether its key was missing at the last scan."""
-        return self.fingerprint.startswith(_GONE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +61,8 @@ class Changes:
     unchanged: int
     #: Keys whose known problem is over: gone, or as they were when they could be read.
     settled: tuple[str, ...]
-    #: No scan of this source has been carried out to its end before.
+    #: What is new is not announced: no scan of this source has been carried out to its end
+    #: before, or the source was empty until now and holds an archive all at once.
     first_scan: bool = False
 
     def of(self, kind: ChangeKind) -> tuple[Change, ...]:
@@ -80,14 +70,22 @@ class Changes:
         return tuple(change for change in self.changes if change.kind is kind)
 
     def batches(self, size: int = BATCH_SIZE) -> Iterator[tuple[Change, ...]]:
-        """The changes in order, in pieces of at most `size`."""
-        for start in range(0, len(self.changes), size):
-            yield self.changes[start : start + size]
+        """The changes in order, in pieces of at most `size`.
 
+        Renames that make room for one another stay in one piece, however many they are.
+        """
+        batch: list[Change] = []
+        for inseparable in self._inseparable():
+            if batch and len(batch) + len(inseparable) > size:
+                yield tuple(batch)
+                batch = []
+            batch += inseparable
+        if batch:
+            yield tuple(batch)
 
-def gone_fingerprint(fingerprint: str) -> str:
-    """The fingerprint of an article whose key is missing; still tells which bytes it had."""
-    return fingerprint if fingerprint.startswith(_GONE) else (_GONE + fingerprint)[:64]
+    def _inseparable(self) -> Iterator[list[Change]]:
+        yield from _chains(self.of(ChangeKind.RENAMED))
+        yield from ([one] for one in self.changes if one.kind is not ChangeKind.RENAMED)
 
 
 def known_fingerprints(
@@ -105,6 +103,7 @@ def decide_changes(
     *,
     first_scan: bool,
     allow_mass_withdrawal: bool,
+    read_again: bool = False,
 ) -> Changes:
     """Compare what a source holds with what we hold of it.
 
@@ -112,104 +111,125 @@ def decide_changes(
     new version keeps the last good one. An article withdrawn for another reason than being gone
     stays withdrawn until its bytes change.
 
+    While a file is being written nobody can say whether equal bytes elsewhere are its copy or
+    itself under a new name, nor whether a missing article will turn out to be that file. So an
+    unsettled scan withdraws nothing, and leaves what may be a copy to the next one.
+
     Args:
         scan: what the source saw, made with `known_fingerprints(stored, broken)`.
         stored: what we hold, by key; withdrawn articles too.
         broken: key -> fingerprint of bytes that could not be read as an article.
         first_scan: no scan of this source has been carried out to its end before.
         allow_mass_withdrawal: believe the source whatever it has lost.
+        read_again: what is known by its fingerprint is to be read all the same.
 
     Raises:
         SourceUnavailable: more than one article and more than a fifth of them have vanished at
             once. Nothing is to be withdrawn, nor anything else done.
     """
-    items = {item.key: item for item in scan.items}
-    vanished = {
-        key: one for key, one in stored.items() if key not in scan.present and not one.is_gone
-    }
-    renamed = _match_renames(scan, stored, broken, vanished)
-    taken = {change.stored.key for change in renamed if change.stored is not None}
-    lost = [one for key, one in sorted(vanished.items()) if key not in taken]
+    comparison = _Comparison(scan, stored, broken, match_moves(scan.present, stored, broken))
+    lost = comparison.lost()
     _check_loss(scan.source, lost, stored.values(), allow_mass_withdrawal=allow_mass_withdrawal)
-    changes = [
-        *renamed,
-        *_read_anew(items, stored, broken, {change.key: change for change in renamed}),
+    changes = (
+        *comparison.renamed(),
+        *comparison.read(read_again=read_again),
         *(Change(ChangeKind.WITHDRAWN, one.key, stored=one) for one in lost),
-    ]
+    )
     touched = {change.stored.key for change in changes if change.stored is not None}
+    new = sum(1 for change in changes if change.kind is ChangeKind.NEW)
     return Changes(
         source=scan.source,
-        changes=tuple(changes),
+        changes=changes,
         unchanged=sum(1 for key, one in stored.items() if key not in touched and not one.is_gone),
-        settled=_settled(scan, stored, broken),
-        first_scan=first_scan,
+        settled=comparison.settled(),
+        first_scan=first_scan or (not stored and new > ALWAYS_NEWS),
     )
 
 
-def _read_anew(
-    items: Mapping[str, RawItem],
-    stored: Mapping[str, StoredItem],
-    broken: Mapping[str, str],
-    renamed: Mapping[str, Change],
-) -> Iterator[Change]:
-    for key, item in sorted(items.items()):
-        if broken.get(key) == item.fingerprint:
-            continue
-        one = stored.get(key)
-        if key in renamed:
-            one = renamed[key].stored
-            if one is not None and not one.is_gone and one.fingerprint == item.fingerprint:
+@dataclass(frozen=True, slots=True)
+class _Comparison:
+    """What a source holds, beside what we hold of it. `moves`: new key -> the article there."""
+
+    scan: Scan
+    stored: Mapping[str, StoredItem]
+    broken: Mapping[str, str]
+    moves: Mapping[str, StoredItem]
+
+    def renamed(self) -> Iterator[Change]:
+        for key, one in self.moves.items():
+            yield Change(ChangeKind.RENAMED, key, stored=one)
+
+    def lost(self) -> list[StoredItem]:
+        """The articles that are nowhere any more: missing, or driven out by another."""
+        if self.scan.unsettled:
+            return []
+        moved = {one.key for one in self.moves.values()}
+        return [
+            one
+            for key, one in sorted(self.stored.items())
+            if not one.is_gone
+            and key not in moved
+            and (key not in self.scan.present or key in self.moves)
+        ]
+
+    def read(self, *, read_again: bool) -> Iterator[Change]:
+        """What is to be made of each item that was read."""
+        moved = {one.key for one in self.moves.values()}
+        copies = self._live_fingerprints() if self.scan.unsettled else frozenset()
+        for item in sorted(self.scan.items, key=lambda item: item.key):
+            key = item.key
+            one = self.moves.get(key) or (self.stored.get(key) if key not in moved else None)
+            is_same = one is not None and one.fingerprint == item.fingerprint
+            is_known = is_same or self.broken.get(key) == item.fingerprint
+            if (is_known and not read_again) or (item.fingerprint in copies and not is_known):
                 continue
-        if one is None:
-            yield Change(ChangeKind.NEW, key, item)
-        elif one.is_gone:
-            yield Change(ChangeKind.RETURNED, key, item, one)
-        elif one.fingerprint != item.fingerprint:
-            yield Change(ChangeKind.CHANGED, key, item, one)
+            if one is None:
+                yield Change(ChangeKind.NEW, key, item)
+            elif one.is_gone:
+                yield Change(ChangeKind.RETURNED, key, item, one)
+            else:
+                kind = ChangeKind.READ_AGAIN if is_same else ChangeKind.CHANGED
+                yield Change(kind, key, item, one)
+
+    def settled(self) -> tuple[str, ...]:
+        over = []
+        for key in sorted(self.broken):
+            one = self.moves.get(key) or self.stored.get(key)
+            present = self.scan.present.get(key)
+            if present is None or (one is not None and present == one.fingerprint):
+                over.append(key)
+        return tuple(over)
+
+    def _live_fingerprints(self) -> frozenset[str]:
+        live = [one for one in self.stored.values() if not one.is_gone]
+        return frozenset(
+            fingerprint
+            for one in live
+            for fingerprint in (one.fingerprint, self.broken.get(one.key))
+            if fingerprint is not None
+        )
 
 
-def _match_renames(
-    scan: Scan,
-    stored: Mapping[str, StoredItem],
-    broken: Mapping[str, str],
-    vanished: Mapping[str, StoredItem],
-) -> list[Change]:
-    """Pair missing keys with new keys of equal bytes, each at most once.
-
-    Of several with the same bytes, those of the same file name belong together, then the others
-    in the order of their keys; what vanished just now goes before what has long been gone.
-    """
-    arrived: dict[str, list[str]] = {}
-    for key, fingerprint in sorted(scan.present.items()):
-        if key not in stored and key not in broken and fingerprint:
-            arrived.setdefault(gone_fingerprint(fingerprint), []).append(key)
-    missing: dict[str, list[StoredItem]] = {}
-    gone = (one for _, one in sorted(stored.items()) if one.is_gone and one.key not in scan.present)
-    for one in [*(one for _, one in sorted(vanished.items())), *gone]:
-        last_seen = gone_fingerprint(broken.get(one.key, one.fingerprint))
-        if last_seen in arrived:
-            missing.setdefault(last_seen, []).append(one)
-    pairs = [
-        pair
-        for fingerprint, candidates in missing.items()
-        for pair in _pair(candidates, arrived[fingerprint])
-    ]
-    return [Change(ChangeKind.RENAMED, key, stored=one) for one, key in pairs]
+def _chains(renamed: Iterable[Change]) -> Iterator[list[Change]]:
+    """Renames by what makes room for what; each key is left by one article and taken by one."""
+    leaving = {change.stored.key: change for change in renamed if change.stored is not None}
+    taking = {change.key: change for change in leaving.values()}
+    done: set[str] = set()
+    for change in taking.values():
+        if change.key in done:
+            continue
+        first = change
+        while (before := taking.get(_home(first))) is not None and before is not change:
+            first = before
+        chain = [first]
+        while (after := leaving.get(chain[-1].key)) is not None and after is not first:
+            chain.append(after)
+        done.update(one.key for one in chain)
+        yield chain
 
 
-def _pair(missing: list[StoredItem], keys: list[str]) -> Iterator[tuple[StoredItem, str]]:
-    left, free = list(missing), list(keys)
-    for one in missing:
-        namesake = next((key for key in free if _name(key) == _name(one.key)), None)
-        if namesake is not None:
-            yield one, namesake
-            left.remove(one)
-            free.remove(namesake)
-    yield from zip(left, free, strict=False)
-
-
-def _name(key: str) -> str:
-    return key.rpartition("/")[2]
+def _home(change: Change) -> str:
+    return change.stored.key if change.stored is not None else change.key
 
 
 def _check_loss(
@@ -229,15 +249,3 @@ def _check_loss(
             f" {missing[0].key}; nothing has been withdrawn. Bring them back, or, if they are meant"
             f" to go, set sources.{source}.allow_mass_withdrawal = true until they have gone"
         )
-
-
-def _settled(
-    scan: Scan, stored: Mapping[str, StoredItem], broken: Mapping[str, str]
-) -> tuple[str, ...]:
-    over = []
-    for key in sorted(broken):
-        good = stored[key].fingerprint if key in stored else None
-        present = scan.present.get(key)
-        if present is None or present == good:
-            over.append(key)
-    return tuple(over)

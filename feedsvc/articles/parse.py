@@ -3,8 +3,10 @@
 Pure: bytes in, values out. Blocking, so it runs in a thread and outside transactions.
 """
 
+import hashlib
+import json
 import re
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from datetime import UTC
 from zoneinfo import ZoneInfo
 
@@ -21,6 +23,10 @@ from feedsvc.articles.text import clean_line
 from feedsvc.errors import BrokenArticle
 from feedsvc.model.article import ArticleData, MediaType, RawItem
 from feedsvc.model.language import language_tag
+
+#: To be raised whenever the same bytes become another article than before: everything stored is
+#: then read again.
+PARSER_VERSION = 1
 
 _MAX_SUMMARY_LENGTH = 1000
 #: Where the head of an HTML document is looked for (characters).
@@ -47,6 +53,15 @@ class Defaults:
     zone: ZoneInfo
     section: str | None
     site_url: str
+
+
+def name_reading(defaults: Defaults, kind: str = "") -> str:
+    """A name for all that decides, beside its bytes, what an item becomes.
+
+    Equal names, equal articles; `kind` is that of the source. 64 characters.
+    """
+    parts = {**asdict(defaults), "zone": defaults.zone.key, "kind": kind, "parser": PARSER_VERSION}
+    return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
 
 
 @dataclass(frozen=True, slots=True)

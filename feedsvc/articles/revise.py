@@ -7,6 +7,7 @@ from enum import StrEnum
 from typing import Any
 
 from feedsvc.articles.identity import is_dated_by_file
+from feedsvc.articles.moves import gone_fingerprint, is_gone
 from feedsvc.model.article import Article, ArticleData, ArticleState
 
 
@@ -68,18 +69,42 @@ def compose_revision(
 ) -> Revision:
     """The columns that change when an article's item has been read again.
 
-    `revision` and `updated_at` move only when a reader sees a difference. An article that was
-    published is never announced again; one whose author lifts `draft` for the first time is
-    announced if `announce` says that new articles are.
+    `revision` moves only when a reader sees a difference, and `updated_at` only when that is its
+    author's doing, not when the same bytes are read by other settings or a newer reader; these
+    change no article's state either.
+
+    Whether an article is announced is decided once: when it is stored, or when its author lifts
+    `draft` before it was ever published (then `announce` says whether new articles are). It stays
+    so when a published article is taken back, by its author or because its file was missing for a
+    moment, and comes back, mended or not. It comes back under its old `seq`, so each reader whose
+    cursor has passed that number, who could have had it already, is not mailed again; and each
+    reader whose next edition still reaches back to it gets it after all.
     """
     values: dict[str, Any] = {"fingerprint": fingerprint}
+    is_same_file = fingerprint == article.fingerprint
     differs = data.content_hash != article.content_hash
     if differs:
         values |= _content(data)
         values |= {"revision": article.revision + 1, "set_aside": None}
-    values |= _dates(article, data, differs=differs, now=now)
-    values |= _state(article, data, now=now, announce=announce)
+    values |= _dates(article, data, edited=differs and not is_same_file, now=now)
+    if is_same_file:
+        values |= {"state": article.state}
+    else:
+        values |= _state(article, data, now=now, announce=announce)
     return Revision(values, _outcome(article.state, values["state"], differs=differs))
+
+
+def is_another(article: Article, data: ArticleData, fingerprint: str) -> bool:
+    """Whether what stands under the key of a gone article is not that article come back.
+
+    Neither the bytes nor what a reader sees are the same. Readers had the old one and saw it go,
+    so this one is news, with a guid of its own.
+    """
+    return (
+        is_gone(article.fingerprint)
+        and article.fingerprint != gone_fingerprint(fingerprint)
+        and article.content_hash != data.content_hash
+    )
 
 
 def compose_withdrawal(now: datetime) -> dict[str, Any]:
@@ -104,7 +129,7 @@ def _content(data: ArticleData) -> dict[str, Any]:
 
 
 def _dates(
-    article: Article, data: ArticleData, *, differs: bool, now: datetime
+    article: Article, data: ArticleData, *, edited: bool, now: datetime
 ) -> dict[str, datetime]:
     if article.seq is None:
         # Nobody has seen it: its dates are whatever its author says now.
@@ -113,7 +138,7 @@ def _dates(
     dates: dict[str, datetime] = {}
     if not is_dated_by_file(data) and data.published_at <= now:
         dates["published_at"] = data.published_at
-    if differs:
+    if edited:
         moved = data.updated_at is not None and article.updated_at < data.updated_at <= now
         dates["updated_at"] = data.updated_at if moved and data.updated_at else now
     return dates
@@ -132,7 +157,7 @@ def _state(article: Article, data: ArticleData, *, now: datetime, announce: bool
         return compose_withdrawal(now)
     if data.draft or article.state is ArticleState.PUBLISHED:
         return {"state": article.state}
-    return {"state": ArticleState.PUBLISHED, "withdrawn_at": None, "announce": False}
+    return {"state": ArticleState.PUBLISHED, "withdrawn_at": None}
 
 
 def _outcome(before: ArticleState, after: ArticleState, *, differs: bool) -> Outcome:

@@ -4,11 +4,13 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
+import structlog
 from sqlalchemy import delete, select
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlmodel import col
 
-from feedsvc.articles.changes import Changes, StoredItem, known_fingerprints
+from feedsvc.articles.changes import Changes, known_fingerprints
+from feedsvc.articles.moves import StoredItem
 from feedsvc.articles.text import strip_unstorable
 from feedsvc.model.article import Article, Problem, Scan, Source, SourceProblem
 
@@ -16,6 +18,8 @@ from feedsvc.model.article import Article, Problem, Scan, Source, SourceProblem
 _UNREAD = ""
 #: Values bound in one statement at most; SQLite and PostgreSQL both stop in the thousands.
 _PIECE = 500
+
+_log = structlog.get_logger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,11 +31,19 @@ class Known:
     broken: dict[str, str]
     #: No scan of it has been carried out to its end: what it holds now is not announced.
     first_scan: bool
+    #: Name of the settings and the reader (`parse.name_reading`) it was all last read with.
+    read_with: str | None = None
 
     @property
     def fingerprints(self) -> dict[str, str]:
         """For `SourcePort.scan`: key -> fingerprint of what need not be read again."""
         return known_fingerprints(self.stored, self.broken)
+
+    def fingerprints_for(self, reading: str) -> dict[str, str]:
+        """The same, or, if it was last read in another way, the keys alone: read everything."""
+        if self.read_with == reading:
+            return self.fingerprints
+        return dict.fromkeys(self.fingerprints, "")
 
 
 async def load_known(session: AsyncSession, source: str) -> Known:
@@ -41,6 +53,7 @@ async def load_known(session: AsyncSession, source: str) -> Known:
         stored=await load_stored(session, source),
         broken=await load_broken(session, source),
         first_scan=row is None or row.first_complete_scan_at is None,
+        read_with=row.read_with if row is not None else None,
     )
 
 
@@ -132,19 +145,43 @@ async def forget_problems(session: AsyncSession, source: str, keys: Iterable[str
         )
 
 
+async def reopen_first_scan(session: AsyncSession, source: str) -> None:
+    """Note that what a source holds now counts as held at first, though it was scanned before.
+
+    So it is even if the process dies before everything has been stored.
+    """
+    row = await session.get(Source, source)
+    if row is not None and row.first_complete_scan_at is not None:
+        _log.info("the archive of a source that was empty is not announced", source=source)
+        row.first_complete_scan_at = None
+
+
 async def finish_scan(
-    session: AsyncSession, scan: Scan, changes: Changes, *, now: datetime, changed: bool
+    session: AsyncSession,
+    scan: Scan,
+    changes: Changes,
+    *,
+    now: datetime,
+    changed: bool,
+    read_with: str | None = None,
 ) -> None:
     """Note that everything one scan asked for has been carried out.
+
+    What was left unread because it is being written may belong to what the source holds at first,
+    and has not been read in a new way: an unsettled scan leaves both open.
 
     Args:
         scan: what was seen; its problems replace those of the scan before.
         changes: what was decided about it.
         now: when.
         changed: whether any article is different from before.
+        read_with: name of the settings and the reader it was read with; None leaves it open.
     """
     row = await _source_row(session, scan.source)
-    row.first_complete_scan_at = row.first_complete_scan_at or now
+    if changes.first_scan:
+        row.first_complete_scan_at = None if scan.unsettled else now
+    if not scan.unsettled:
+        row.read_with = read_with
     row.last_scan_at, row.error = now, None
     if changed:
         row.last_change_at = now

@@ -11,12 +11,26 @@ from sqlalchemy import insert, select
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlmodel import col
 
-from feedsvc.articles.changes import ChangeKind, gone_fingerprint
+from feedsvc.articles.changes import Change, ChangeKind
 from feedsvc.articles.identity import RandomBytes, choose_free_slug, choose_slug, mint_guid
 from feedsvc.articles.ingest import ReadChange
-from feedsvc.articles.revise import compose_article, compose_revision, compose_withdrawal
-from feedsvc.articles.scans import forget_problems, load_left_from_first_scan, save_problem
+from feedsvc.articles.moves import freed_key, gone_fingerprint
+from feedsvc.articles.revise import (
+    compose_article,
+    compose_revision,
+    compose_withdrawal,
+    is_another,
+)
+from feedsvc.articles.scans import (
+    forget_problems,
+    load_left_from_first_scan,
+    reopen_first_scan,
+    save_problem,
+)
 from feedsvc.model.article import Article, ArticleData, ArticleState, RawItem
+
+#: Values bound in one statement at most.
+_PIECE = 500
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,14 +70,18 @@ async def store_changes(
 
     Args:
         source: key of the source.
-        changes: at most 500, so that the write lock is held for a moment only.
+        changes: one of `Changes.batches()`: at most 500, so that the write lock is held for a
+            moment only, but renames that make room for one another together.
         now: when this is done.
         announce: whether new articles go into editions; False until the source's first scan has
             been carried out to its end.
         random_bytes: where guids come from.
     """
+    if not announce:
+        await reopen_first_scan(session, source)
     batch = _Batch(session, source, now, announce, random_bytes)
     await batch.load(changes)
+    await batch.rename([read.change for read in changes])
     for read in changes:
         await batch.carry_out(read)
     await batch.finish(changes)
@@ -95,18 +113,20 @@ class _Batch:
         """Fetch what the batch touches: rows by id and by key, slugs that are taken."""
         ids = [read.change.stored.article_id for read in changes if read.change.stored]
         keys = [read.change.key for read in changes]
-        rows = await self._session.execute(
-            select(Article)
-            .where(
-                col(Article.source) == self._source,
-                col(Article.id).in_(ids) | col(Article.source_key).in_(keys),
+        for start in range(0, max(len(ids), len(keys)), _PIECE):
+            some_ids, some_keys = ids[start : start + _PIECE], keys[start : start + _PIECE]
+            rows = await self._session.execute(
+                select(Article)
+                .where(
+                    col(Article.source) == self._source,
+                    col(Article.id).in_(some_ids) | col(Article.source_key).in_(some_keys),
+                )
+                .order_by(col(Article.id))
+                .with_for_update()
             )
-            .order_by(col(Article.id))
-            .with_for_update()
-        )
-        for article in rows.scalars():
-            self._by_id[article.id or 0] = article
-            self._by_key[article.source_key] = article
+            for article in rows.scalars():
+                self._by_id[article.id or 0] = article
+                self._by_key[article.source_key] = article
         places = [read.change.item.location for read in changes if read.change.item]
         self._left_from_first_scan = await load_left_from_first_scan(
             self._session, self._source, [*keys, *places]
@@ -125,6 +145,48 @@ class _Batch:
         )
         self._slugs = set(rows.scalars())
 
+    async def rename(self, changes: Sequence[Change]) -> None:
+        """Give every renamed article its new key; as one step, for they may trade places.
+
+        Whoever else has such a key leaves it first: it is renamed itself, or gone, or driven out.
+        """
+        moving = {
+            change.key: article
+            for change in changes
+            if change.kind is ChangeKind.RENAMED
+            and change.stored is not None
+            # Otherwise another process has moved it meanwhile.
+            and (article := self._by_id.get(change.stored.article_id)) is not None
+            and article.source_key == change.stored.key
+            and not self._is_stored_twice(article, change.key)
+        }
+        for key in moving:
+            if key in self._by_key:
+                self._free_key(self._by_key[key])
+        await self._session.flush()
+        for key, article in moving.items():
+            del self._by_key[article.source_key]
+            self._by_key[key] = article
+            article.source_key = key
+            self.counts["renamed"] += 1
+
+    def _is_stored_twice(self, article: Article, key: str) -> bool:
+        """Whether another process took this article's file under its new key for a new one."""
+        other = self._by_key.get(key)
+        return other is not None and other.fingerprint == article.fingerprint
+
+    def _free_key(self, article: Article) -> None:
+        del self._by_key[article.source_key]
+        article.source_key = freed_key(article.id or 0, article.source_key)
+        self._by_key[article.source_key] = article
+
+    def _make_way(self, article: Article) -> None:
+        """Leave the key of a gone article to another, and its slug too if nobody ever saw it."""
+        self._free_key(article)
+        if article.seq is None:
+            self._slugs.discard(article.slug)
+            article.slug = article.guid.rpartition(":")[2]
+
     async def carry_out(self, read: ReadChange) -> None:
         """One change. What another process has done meanwhile is taken as it is now."""
         change = read.change
@@ -141,12 +203,13 @@ class _Batch:
             )
             self.counts["broken"] += 1
         elif change.item is not None and read.data is not None:
+            if article is not None and is_another(article, read.data, change.item.fingerprint):
+                self._make_way(article)
+                article = None
             if article is None:
                 self._add(change.key, change.item, read.data)
             else:
                 self._revise(article, change.item, read.data)
-        elif article is not None and change.kind is ChangeKind.RENAMED:
-            self._rename(article, change.key)
         elif article is not None and change.kind is ChangeKind.WITHDRAWN:
             self._withdraw_gone(article)
 
@@ -191,12 +254,6 @@ class _Batch:
         if wanted != article.slug:
             article.slug = choose_free_slug(wanted, article.guid, self._slugs.__contains__)
             self._slugs.add(article.slug)
-
-    def _rename(self, article: Article, key: str) -> None:
-        if key not in self._by_key:
-            self._by_key[key] = self._by_key.pop(article.source_key)
-            article.source_key = key
-            self.counts["renamed"] += 1
 
     def _withdraw_gone(self, article: Article) -> None:
         article.fingerprint = gone_fingerprint(article.fingerprint)

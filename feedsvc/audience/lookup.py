@@ -12,6 +12,7 @@ from feedsvc.audience.consent import ConfirmationVerdict, decide_confirmation
 from feedsvc.audience.notices import load_wish
 from feedsvc.audience.rows import load_left_at
 from feedsvc.errors import InvalidToken, NotFound
+from feedsvc.kit.addresses import Address
 from feedsvc.model.newsletter import Newsletter, Schedule
 from feedsvc.model.subscriber import AddressState, Subscriber, Subscription, SubscriptionState
 
@@ -152,4 +153,16 @@ async def find_confirmation(
         view.public,
         wish.schedule,
         view.state,
+    )
+
+
+async def find_state(
+    session: AsyncSession, address: Address, newsletter_key: str
+) -> SubscriptionState | None:
+    """Where an address stands with a newsletter; None when it has nothing to do with it."""
+    return await session.scalar(
+        select(col(Subscription.state))
+        .join(Subscriber, col(Subscriber.id) == col(Subscription.subscriber_id))
+        .join(Newsletter, col(Newsletter.id) == col(Subscription.newsletter_id))
+        .where(col(Subscriber.address_key) == address.key, col(Newsletter.key) == newsletter_key)
     )

@@ -6,7 +6,7 @@ else changes nothing of theirs. Every notice has its delivery row; sending it is
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 from sqlalchemy import select, update
 from sqlalchemy.ext.asyncio import AsyncSession
@@ -15,6 +15,7 @@ from sqlmodel import col
 from feedsvc.audience.consent import WEEK
 from feedsvc.model.delivery import PRIORITY_NOTICE, Delivery, DeliveryState
 from feedsvc.model.notice import Notice, NoticeKind
+from feedsvc.model.subscriber import Subscription
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,12 +46,20 @@ def confirmation_numbers(notice: Notice) -> tuple[int, int]:
 async def load_asked_at(
     session: AsyncSession, subscriber_id: int, now: datetime
 ) -> Sequence[datetime]:
-    """When this person was asked to confirm something within the last week."""
+    """When this person was asked within the last week, and has not confirmed what was asked.
+
+    What was confirmed was wanted: after a minute it does not keep them from asking again.
+    """
     rows = await session.execute(
-        select(col(Notice.created_at)).where(
+        select(col(Notice.created_at))
+        .outerjoin(Subscription, col(Subscription.id) == col(Notice.subscription_id))
+        .where(
             col(Notice.subscriber_id) == subscriber_id,
             col(Notice.kind) == NoticeKind.CONFIRMATION,
             col(Notice.created_at) > now - WEEK,
+            col(Subscription.confirmed_at).is_(None)
+            | (col(Subscription.confirmed_at) < col(Notice.created_at))
+            | (col(Notice.created_at) > now - timedelta(minutes=1)),
         )
     )
     return rows.scalars().all()

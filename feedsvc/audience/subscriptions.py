@@ -61,12 +61,12 @@ async def request_subscription(
     how: str,
     consent_text: str,
     notice_expires_at: datetime,
-) -> None:
+) -> RequestVerdict:
     """Take a wish to subscribe, by whomever; the address is asked to confirm, or nothing happens.
 
-    Nothing tells the caller which, so that nobody learns who is subscribed. Rows of people who
-    are known are left as they are: name, language, schedule and topics become true when they
-    confirm. Two requests at once make one subscriber and one notice.
+    The verdict is for operators: no page may tell it, lest anybody learn who is subscribed. Rows
+    of people who are known are left as they are: name, language, schedule and topics become true
+    when they confirm. Two requests at once make one subscriber and one notice.
     """
     verdict = RequestVerdict.NOT_OPEN
     subscription: Subscription | None = None
@@ -104,6 +104,7 @@ async def request_subscription(
         how=how,
         verdict=verdict.value,
     )
+    return verdict
 
 
 async def confirm(

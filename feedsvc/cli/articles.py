@@ -31,7 +31,9 @@ def ingest(
     as_json: JsonOption = False,
     config: ConfigOption = None,
 ) -> None:
-    """Look at the sources once and take over what is new, changed or gone. Exit 1 if any failed.
+    """Look at the sources once and take over what is new, changed or gone.
+
+    Files that are no articles are named, and the others go in. Exit 1 if a source is unavailable.
 
     Example: `feedsvc ingest`
     """
@@ -121,7 +123,7 @@ def trace(
         from feedsvc.feeds.select import select_articles
 
         async with app.database.read() as session:
-            found = await _find_article(session, article)
+            found = await _find_article(session, article, list(app.sources))
             appearances = await load_appearances(session, found.id or 0)
             feeds = [
                 spec.key
@@ -144,12 +146,18 @@ def trace(
         _print_trace(traced)
 
 
-async def _find_article(session: "AsyncSession", text: str) -> "Article":
+async def _find_article(session: "AsyncSession", text: str, sources: list[str]) -> "Article":
     from feedsvc.articles.lookup import find_article, list_recent
+    from feedsvc.articles.scans import load_problems
+    from feedsvc.model.article import as_problem
 
     try:
         return await find_article(session, text)
     except NotFound as error:
+        for source in sources:
+            for problem in await load_problems(session, source):
+                if f"/{problem.location}".endswith(f"/{text}"):
+                    raise NotFound(f"not an article at present: {as_problem(problem)}") from error
         newest = [f"{one.id} {one.source_key}" for one in await list_recent(session, 5)]
         raise NotFound(f"{error} (the newest are: {', '.join(newest) or 'none yet'})") from error
 

@@ -25,6 +25,7 @@ def check_config(
     Example: `feedsvc check-config --config config.toml`
     """
     from feedsvc.app import check_themes
+    from feedsvc.config_warnings import find_mismatches, find_missing
     from feedsvc.editions.calendar import next_due_times
     from feedsvc.kit.templating import Templates
 
@@ -34,6 +35,7 @@ def check_config(
     templates = Templates(loaded.base / folder if folder else None)
     templates.check()
     check_themes(loaded, templates)
+    warnings = [*find_mismatches(loaded), *find_missing(loaded)]
     now = datetime.now(UTC)
     due = {
         f"{key}.{name}": [
@@ -50,11 +52,14 @@ def check_config(
                 "sources": sorted(settings.sources),
                 "feeds": sorted(settings.feeds),
                 "newsletters": sorted(settings.newsletters),
+                "warnings": warnings,
                 "next_due": {key: [at.isoformat() for at in times] for key, times in due.items()},
             }
         )
         return
-    say(f"{loaded.path}: fine")
+    say(f"{loaded.path}: fine" if not warnings else f"{loaded.path}: can be used, but look at")
+    for warning in warnings:
+        say(f"  {warning}")
     say(f"  sources      {_names(settings.sources)}")
     say(f"  feeds        {_names(settings.feeds)}")
     say(f"  newsletters  {_names(settings.newsletters)}")

@@ -100,8 +100,9 @@ def demo(
             await _tell(app, folder)
             if once:
                 stop.set()
-            else:
-                say("Put a .md file into the articles folder and watch. Stop with Ctrl-C.")
+                return
+            say("Put a .md file into the articles folder and watch. Stop with Ctrl-C.")
+            await _tell_of_more(app)
 
         say("1. Setting up three subscribers and six articles in English and Chinese …")
         run_loop(
@@ -182,6 +183,22 @@ async def _tell(app: "App", folder: Path) -> None:
     say(f"5. Edition {edition.id} went out to {edition.counters['deliveries']} subscribers:")
     for mail in sorted((folder / "outbox").glob("*.eml")):
         say(f"   {mail}")
+
+
+async def _tell_of_more(app: "App") -> None:
+    """Follow the editions after the first, for as long as the demonstration runs."""
+    from feedsvc.editions.progress import load_latest_done
+
+    told = 0
+    while True:
+        async with app.database.read() as session:
+            edition = await load_latest_done(session)
+        if edition is not None and edition.id != told:
+            if told:
+                count = edition.counters["deliveries"]
+                say(f"   Edition {edition.id} went out to {count} subscribers.")
+            told = edition.id or 0
+        await asyncio.sleep(0.5)
 
 
 def _show_mail(folder: Path) -> None:

@@ -2,6 +2,7 @@
 
 import asyncio
 from dataclasses import asdict
+from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Annotated, Any
 from zoneinfo import ZoneInfo
 
@@ -17,6 +18,8 @@ if TYPE_CHECKING:
 NewsletterArgument = Annotated[str, typer.Argument(help="Key of the newsletter.")]
 #: Seconds between looks at the rows of a send that another process does.
 _LOOK_SECONDS = 0.3
+#: How long nothing may move before it is said.
+_STALL = timedelta(seconds=15)
 
 
 def register(app: typer.Typer) -> None:
@@ -113,6 +116,8 @@ def send(
         print_json(report)
     else:
         _print_report(report)
+    if report["relay_problem"]:
+        raise typer.Exit(1)
 
 
 async def _follow(
@@ -145,6 +150,7 @@ async def _follow(
         disable=not console.is_terminal,
     ) as bar:
         task = bar.add_task("composing", total=None)
+        ended_before, stalled_at = -1, app.clock()
         while True:
             through = own is not None and own.done()
             async with app.database.read() as session:
@@ -166,10 +172,27 @@ async def _follow(
                     "left_out": edition.counters.get("left_out", {}),
                     "relay_problem": app.sender.relay_problem if own is not None else None,
                 }
+            stalled_at, ended_before = _note_stall(ended, ended_before, stalled_at, app.clock())
             if own is None and app.lock.acquire():
                 app.lock.release()
                 return None
             await asyncio.sleep(_LOOK_SECONDS)
+
+
+def _note_stall(
+    ended: int, ended_before: int, stalled_at: datetime, now: datetime
+) -> tuple[datetime, int]:
+    """Say it once when nothing has moved for a while; since when, and how many had ended."""
+    if ended != ended_before:
+        return now, ended
+    if now - stalled_at > _STALL:
+        say_error(
+            "nothing has moved for a while: see the log of feedsvc serve for the reason (its"
+            " relay, most likely). Ctrl-C ends this view, not the sending.",
+            prefix=False,
+        )
+        return now + timedelta(days=1), ended
+    return stalled_at, ended
 
 
 def _print_report(report: dict[str, Any]) -> None:

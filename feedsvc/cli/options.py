@@ -27,9 +27,16 @@ JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON object.
 
 def load(config: Path | None) -> "LoadedSettings":
     """Read the configuration. Raises ConfigError."""
-    from feedsvc.config_file import load_settings
+    from feedsvc.cli.output import say_error
+    from feedsvc.config_file import load_settings, shipped
 
-    return load_settings(config, os.environ, Path.cwd())
+    loaded = load_settings(config, os.environ, Path.cwd())
+    if loaded.path == shipped("config.toml") and config is None:
+        say_error(
+            "there is no config.toml here: this uses the example that comes with feedsvc,"
+            f" with data below {loaded.base}"
+        )
+    return loaded
 
 
 def run_loop(work: "Coroutine[Any, Any, Result]") -> Result:

@@ -89,8 +89,10 @@ def start_logging(quiet: bool = False) -> None:
         handler.setFormatter(_OneLine("%(levelname)s:%(name)s:%(message)s"))
     logging.basicConfig(level=logging.WARNING, handlers=[handler])
     # Their lines repeat what ours say, or tell of polling.
-    for name in ("apscheduler", "pgqueuer", "uvicorn.access", "watchfiles"):
+    for name in ("pgqueuer", "uvicorn.access", "watchfiles"):
         logging.getLogger(name).setLevel(logging.ERROR)
+    # What goes wrong in a poke is logged where it is poked; at the end pokes are cut.
+    logging.getLogger("apscheduler").setLevel(logging.CRITICAL)
 
 
 class _OneLine(logging.Formatter):

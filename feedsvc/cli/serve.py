@@ -5,6 +5,7 @@ import contextlib
 import signal
 import socket
 from collections.abc import Awaitable, Callable, Iterator
+from errno import EADDRINUSE
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -37,8 +38,12 @@ def serve(config: ConfigOption = None) -> None:
 
     Example: `feedsvc serve --config config.toml`
     """
+    from feedsvc.config_warnings import find_mismatches
+
     loaded = load(config)
     start_logging()
+    for warning in find_mismatches(loaded):
+        say_error(warning, prefix=False)
     run_loop(run_server(loaded, _announce(loaded.path)))
 
 
@@ -146,8 +151,13 @@ def _listen(host: str, port: int) -> socket.socket:
         # QUIRK: asyncio's and socket's own text goes on with what the sentence says already.
         reason = (error.strerror or str(error)).partition(" (while")[0]
         raise FeedsvcError(
-            f"cannot listen on {host} port {port}: {reason}. Is feedsvc running already?"
-            " Otherwise set server.port to another one."
+            f"cannot listen on {host} port {port}: {reason}. "
+            + (
+                "Is feedsvc running already? Otherwise set server.port to another one, and"
+                " base_url with it."
+                if error.errno == EADDRINUSE
+                else "Set server.host to an address of this machine, such as 127.0.0.1."
+            )
         ) from error
 
 

@@ -19,6 +19,16 @@ _VOUCHED = "The operator states that this person agreed to receive the newslette
 _WIDE = 1000
 
 
+_ANSWERS = {
+    "ask": "They are asked to confirm by mail; it goes out while feedsvc serves.",
+    "subscribed": "They are subscribed already; nothing was changed.",
+    "asked_lately": "They were asked to confirm lately and are not asked again: at most once a day"
+    " and three times a week. Nothing was changed.",
+    "unreachable": "Their address is dead, or they called a mail spam. Nothing is sent to it.",
+    "not_open": "The newsletter or its schedule is not in the configuration any more.",
+}
+
+
 def register(app: typer.Typer) -> None:
     """Add the command group."""
     group = typer.Typer(help="Add and list subscribers.", no_args_is_help=True)
@@ -56,12 +66,16 @@ def add(
     """
     from feedsvc.errors import InvalidAddress
     from feedsvc.kit.addresses import parse_address
+    from feedsvc.kit.texts import LANGUAGES
 
     parsed = parse_address(address)
     if parsed.smtputf8:
         raise InvalidAddress("letters beyond ASCII before the @ cannot be mailed to yet")
+    if language and language.replace("_", "-").split("-")[0].lower() not in LANGUAGES:
+        raise typer.BadParameter(f"mails are written in: {', '.join(LANGUAGES)}")
 
     async def work(app: "App") -> str:
+        from feedsvc.audience.lookup import find_state
         from feedsvc.audience.subscriptions import add_confirmed, request_subscription
         from feedsvc.editions.registry import find_newsletter
         from feedsvc.errors import NotFound
@@ -70,7 +84,8 @@ def add(
         now = app.clock()
         async with app.database.write() as session:
             row = await find_newsletter(session, newsletter)
-            chosen = next((one for one in row.schedules if schedule in (None, one.key)), None)
+            first = next(iter(app.settings.newsletters[newsletter].schedules))
+            chosen = next((one for one in row.schedules if one.key == (schedule or first)), None)
             if chosen is None:
                 names = ", ".join(one.key for one in row.schedules)
                 raise NotFound(f"{newsletter} has no schedule {schedule!r} (there are: {names})")
@@ -85,7 +100,7 @@ def add(
                 "now": now,
             }
             if not confirmed:
-                await request_subscription(
+                verdict = await request_subscription(
                     session,
                     **about,
                     how="command line",
@@ -93,13 +108,13 @@ def add(
                     notice_expires_at=now
                     + timedelta(hours=app.settings.sending.notice_expires_hours),
                 )
-                return (
-                    "They are asked to confirm by mail, if they are not subscribed already and"
-                    " were not asked within a day. The mail goes out while feedsvc serves."
-                )
+                return _ANSWERS[verdict.value]
+            before = await find_state(session, parsed, row.newsletter.key)
             subscription = await add_confirmed(session, **about, consent_text=_VOUCHED)
         if subscription.state is SubscriptionState.UNSUBSCRIBED:
             return "They have unsubscribed; only their own confirmation brings them back."
+        if before is SubscriptionState.ACTIVE:
+            return "They are subscribed already; nothing was changed."
         return (
             f"Subscribed to {newsletter}, {chosen.key}. Articles published from now on are theirs."
         )
@@ -114,7 +129,7 @@ def list_(
     state: Annotated[
         str | None, typer.Option(help="Only pending, active, paused or unsubscribed.")
     ] = None,
-    limit: Annotated[int, typer.Option(min=1, max=100_000, help="How many at most.")] = 100,
+    limit: Annotated[int, typer.Option(min=1, max=1000, help="How many at most.")] = 100,
     after: Annotated[int, typer.Option(help="Continue after this subscription id.")] = 0,
     as_json: JsonOption = False,
     config: ConfigOption = None,

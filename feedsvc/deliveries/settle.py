@@ -10,6 +10,7 @@ from sqlalchemy.orm import aliased
 from sqlmodel import col
 
 from feedsvc.model.delivery import OPEN_STATES, Delivery, DeliveryState
+from feedsvc.model.edition import Edition, EditionState
 from feedsvc.model.subscriber import Subscriber
 
 
@@ -61,6 +62,7 @@ async def send_again(
     """Send held mails once more, byte for byte the same; how many will go.
 
     One to whom another mail is under way stays held: at most one is open for a subscription.
+    Editions that were through are opened again for them.
     """
     other = aliased(Delivery)
     under_way = exists().where(
@@ -83,7 +85,16 @@ async def send_again(
             worker=None,
             changed_at=now,
         )
+        .returning(col(Delivery.edition_id))
         .execution_options(synchronize_session=False)
     )
-    assert isinstance(result, CursorResult)
-    return result.rowcount
+    editions = [row[0] for row in result.all()]
+    await session.execute(
+        update(Edition)
+        .where(
+            col(Edition.id).in_({one for one in editions if one is not None}),
+            col(Edition.state) == EditionState.DONE,
+        )
+        .values(state=EditionState.SENDING, done_at=None)
+    )
+    return len(editions)

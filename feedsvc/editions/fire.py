@@ -43,7 +43,11 @@ async def find_due(session: AsyncSession, schedule: Schedule, now: datetime) -> 
     if due_at is None:
         return None
     latest = await session.scalar(
-        select(func.max(col(Edition.period))).where(col(Edition.schedule_id) == schedule.id)
+        select(func.max(col(Edition.period))).where(
+            col(Edition.schedule_id) == schedule.id,
+            # Made by a clock that ran ahead: it must not stop those that come before.
+            col(Edition.period) <= period_of(now),
+        )
     )
     return due_at if latest is None or period_of(due_at) > latest else None
 

@@ -210,7 +210,7 @@ async def store_chunk(
     if not members:
         return None
     # First take back what can be taken back; what is open after that has been claimed.
-    await _supersede(session, list(members), now)
+    await _supersede(session, composing, list(members), now)
     on_their_way = await load_on_their_way(session, list(members))
     free = {sub: person for sub, person in members.items() if sub not in on_their_way}
     if free and cohort_id is None:
@@ -224,7 +224,9 @@ async def store_chunk(
             _delivery(composing, group, cohort_id, sub, person, now, expires_after)
             for sub, person in free.items()
         ]
-        await session.execute(insert(Delivery), rows)
+        # Another node may be composing the same edition: whoever is second adds nothing.
+        make = sqlite.insert if session.get_bind().dialect.name == "sqlite" else postgresql.insert
+        await session.execute(make(Delivery).on_conflict_do_nothing(), rows)
     return max(members)
 
 
@@ -252,10 +254,13 @@ def _delivery(
     }
 
 
-async def _supersede(session: AsyncSession, subscription_ids: Sequence[int], now: datetime) -> None:
-    """Take back unsent mails whose window is still open, so that this edition can have it.
+async def _supersede(
+    session: AsyncSession, composing: Composing, subscription_ids: Sequence[int], now: datetime
+) -> None:
+    """Take back unsent mails of other editions whose open window this one covers.
 
-    One that was held and is sent again at the operator's word has no open window: it goes first.
+    An edition with a later cut keeps its mail, whichever is composed first. A mail that was held
+    and is sent again at the operator's word has no open window: it goes first.
     """
     its_window_is_open = exists().where(
         col(Subscription.id) == col(Delivery.subscription_id),
@@ -265,7 +270,8 @@ async def _supersede(session: AsyncSession, subscription_ids: Sequence[int], now
         update(Delivery)
         .where(
             col(Delivery.subscription_id).in_(subscription_ids),
-            col(Delivery.edition_id).is_not(None),
+            col(Delivery.edition_id) != composing.edition.id,
+            col(Delivery.cut_seq) <= composing.wave.cut_seq,
             col(Delivery.state).in_([DeliveryState.PENDING, DeliveryState.DEFERRED]),
             its_window_is_open,
         )

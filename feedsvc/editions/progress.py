@@ -49,7 +49,7 @@ async def freeze_edition(
         .values(
             state=state,
             counters=counters,
-            reason=_why_empty(left_out) if empty else None,
+            reason=_why_empty(left_out) if empty else None,  # and no fault of an earlier try
             frozen_at=now,
             done_at=now if empty else None,
         )
@@ -93,16 +93,22 @@ async def finish_sent(session: AsyncSession, now: datetime) -> int:
 
 
 async def find_unfinished(session: AsyncSession) -> dict[EditionState, list[int]]:
-    """Editions that need a step: composing ones, frozen ones, and sending ones that wait for some.
+    """Editions that need a step: composing, frozen, and sending ones that are through or wait.
 
     Read at start and by the sweep behind the jobs: memory may forget, the rows do not.
     """
+    still_open = exists().where(
+        col(Delivery.edition_id) == col(Edition.id), col(Delivery.state).in_(OPEN_STATES)
+    )
     rows = await session.execute(
         select(col(Edition.state), col(Edition.id))
         .join(Wave, col(Wave.edition_id) == col(Edition.id))
         .where(
             col(Edition.state).in_([EditionState.COMPOSING, EditionState.FROZEN])
-            | ((col(Edition.state) == EditionState.SENDING) & (col(Wave.waiting) > 0))
+            | (
+                (col(Edition.state) == EditionState.SENDING)
+                & ((col(Wave.waiting) > 0) | not_(still_open))
+            )
         )
         .order_by(col(Edition.id))
     )
@@ -110,6 +116,15 @@ async def find_unfinished(session: AsyncSession) -> dict[EditionState, list[int]
     for state, edition_id in rows.all():
         found.setdefault(state, []).append(edition_id or 0)
     return found
+
+
+async def note_fault(session: AsyncSession, edition_id: int, fault: str) -> None:
+    """Keep why an edition could not be composed, for people to see; it is tried again."""
+    await session.execute(
+        update(Edition)
+        .where(col(Edition.id) == edition_id, col(Edition.state) == EditionState.COMPOSING)
+        .values(reason=fault)
+    )
 
 
 async def load_edition(session: AsyncSession, edition_id: int) -> Edition:

@@ -69,6 +69,8 @@ class Scan:
     present: dict[str, str]
     items: tuple[RawItem, ...]
     problems: tuple[Problem, ...] = ()
+    #: Something is being written and was left as it was known; look again in a second.
+    unsettled: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -183,6 +185,9 @@ class Source(SQLModel, table=True):
     first_complete_scan_at: datetime | None = None
     last_scan_at: datetime | None = None
     last_change_at: datetime | None = None
+    #: Digest of the settings and the reader that its articles were last read with; None when they
+    #: are all to be read again.
+    read_with: str | None = Field(default=None, max_length=64)
     #: Why the last scan was refused as a whole; None when it was fine.
     error: str | None = Field(default=None, sa_column=Column(Text))
 

@@ -95,6 +95,12 @@ class Delivery(SQLModel, table=True):
             sqlite_where=text("state IN ('claimed', 'dot')"),
             postgresql_where=text("state IN ('claimed', 'dot')"),
         ),
+        Index(
+            "ix_delivery_open",
+            "edition_id",
+            sqlite_where=text(_OPEN_SQL),
+            postgresql_where=text(_OPEN_SQL),
+        ),
         Index("ix_delivery_subscriber", "subscriber_id"),
         KEEP_IDS,
     )

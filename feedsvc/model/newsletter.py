@@ -33,7 +33,8 @@ class Newsletter(SQLModel, table=True):
     selection: dict[str, Any] = Field(default_factory=dict, sa_type=stored_json())
     max_items: int = 30
     public: bool = True
-    #: No longer in the configuration: keeps its subscribers, sends nothing.
+    #: No longer in the configuration: keeps its subscribers, begins no edition. One that is
+    #: under way ends.
     retired: bool = False
 
 

@@ -68,7 +68,13 @@ class SmtpRelay:
                     await smtp.ehlo()
         except (*_FAULTS, TimeoutError) as error:
             smtp.close()
-            raise RelayUnavailable(self.name, _say(error), getattr(error, "code", None)) from error
+            reason = _say(error)
+            if "STARTTLS" in reason:
+                reason += (
+                    ' (relay.tls is "required"; "implicit" is for TLS from the first byte, "none"'
+                    " for a server on this machine)"
+                )
+            raise RelayUnavailable(self.name, reason, getattr(error, "code", None)) from error
         except asyncio.CancelledError:
             smtp.close()
             raise

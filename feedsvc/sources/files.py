@@ -22,6 +22,13 @@ from feedsvc.sources.watch import watch_files
 MAX_FILE_BYTES = 5_000_000
 #: A file as young as this may change again within the resolution of its time stamp (seconds).
 RACY_SECONDS = 2.0
+#: A file as young as this may not be finished (seconds).
+SETTLE_SECONDS = 1.0
+#: A file that has not been quiet for so long is read as it is, and no longer waited for (seconds).
+PATIENCE_SECONDS = 10.0
+
+#: Changes whenever a file does: modified, changed (nobody can set this one), size, inode.
+Stamp = tuple[int, int, int, int]
 
 HTML_SUFFIXES: Mapping[str, MediaType] = MappingProxyType(
     {".html": MediaType.HTML, ".htm": MediaType.HTML}
@@ -45,9 +52,17 @@ class HalfWritten(Exception):
 class _Remembered:
     """The fingerprint of a file as of one time stamp; a racy one is not relied on."""
 
-    stamp: tuple[int, int, int]
+    stamp: Stamp
     fingerprint: str
     racy: bool
+
+
+@dataclass(frozen=True, slots=True)
+class _Waiting:
+    """A file that was being written at the last scan, and since when each scan has found it so."""
+
+    stamp: Stamp
+    since: float
 
 
 @dataclass(slots=True)
@@ -58,6 +73,8 @@ class _Looked:
     items: list[RawItem] = field(default_factory=list)
     problems: list[Problem] = field(default_factory=list)
     remembered: dict[str, _Remembered] = field(default_factory=dict)
+    waiting: dict[str, _Waiting] = field(default_factory=dict)
+    unsettled: bool = False
 
 
 class FileSource:
@@ -93,12 +110,15 @@ class FileSource:
         self._max_file_bytes = max_file_bytes
         self._clock = clock
         self._remembered: dict[str, _Remembered] = {}
+        self._waiting: dict[str, _Waiting] = {}
 
     def scan(self, known: Mapping[str, str]) -> Scan:
         """Look at everything there is; read what is new or changed. Blocking.
 
-        A file that changes while it is read is left for the next scan: present, with the
-        fingerprint that is known ("" when none is), and no problem.
+        A file that is being written is left for the next scan: present, with the fingerprint that
+        is known ("" when none is), no problem, and the scan is unsettled. That is one modified
+        less than a second ago and not as the last scan saw it, or one that changes while it is
+        read. A file that goes on so for long is read as it is.
 
         Raises:
             SourceUnavailable: missing or unreadable as a whole.
@@ -113,8 +133,14 @@ class FileSource:
                         self._take(folder, found, known, looked)
         except OSError as error:
             raise SourceUnavailable(self._advice(error)) from error
-        self._remembered = looked.remembered
-        return Scan(self.key, looked.present, tuple(looked.items), tuple(looked.problems))
+        self._remembered, self._waiting = looked.remembered, looked.waiting
+        return Scan(
+            self.key,
+            looked.present,
+            tuple(looked.items),
+            tuple(looked.problems),
+            unsettled=looked.unsettled,
+        )
 
     def changes(self) -> AsyncGenerator[None, None]:
         """Yield soon after a file that this source reads has changed.
@@ -174,10 +200,14 @@ class FileSource:
             looked.remembered[found.key] = remembered
             return
         looked.present[found.key] = known.get(found.key, "")
+        if not self._is_quiet(found, looked):
+            looked.unsettled = True
+            return
         try:
             content, status = self._read(folder, found)
         except (HalfWritten, FileNotFoundError):
-            return  # being saved at this moment, or just removed: the next scan will tell
+            looked.unsettled = True  # being saved at this moment, or just removed
+            return
         except OSError as error:
             reason = error.strerror or str(error)
             looked.problems.append(
@@ -187,10 +217,26 @@ class FileSource:
         item = self._raw_item(found.key, content, status)
         looked.present[found.key] = item.fingerprint
         looked.remembered[found.key] = _Remembered(
-            _stamp(status), item.fingerprint, status.st_mtime > self._clock() - RACY_SECONDS
+            _stamp(status), item.fingerprint, self._is_racy(status)
         )
         if item.fingerprint != known.get(found.key):
             looked.items.append(item)
+
+    def _is_racy(self, status: os.stat_result) -> bool:
+        return max(status.st_mtime, status.st_ctime) > self._clock() - RACY_SECONDS
+
+    def _is_quiet(self, found: FoundFile, looked: _Looked) -> bool:
+        """Whether nobody seems to be writing a file, or it has been waited for long enough."""
+        now, stamp = self._clock(), _stamp(found.status)
+        remembered, waiting = self._remembered.get(found.key), self._waiting.get(found.key)
+        last_seen = waiting or remembered
+        if not 0 <= now - found.status.st_mtime < SETTLE_SECONDS:
+            return True
+        if last_seen is not None and last_seen.stamp == stamp:
+            return True
+        since = waiting.since if waiting is not None else now
+        looked.waiting[found.key] = _Waiting(stamp, since)
+        return now - since >= PATIENCE_SECONDS
 
     def _read(self, folder: OpenFolder, found: FoundFile) -> tuple[bytes, os.stat_result]:
         """The bytes of a file and its status. Raises HalfWritten, OSError."""
@@ -222,8 +268,8 @@ class FileSource:
         )
 
 
-def _stamp(status: os.stat_result) -> tuple[int, int, int]:
-    return status.st_mtime_ns, status.st_size, status.st_ino
+def _stamp(status: os.stat_result) -> Stamp:
+    return status.st_mtime_ns, status.st_ctime_ns, status.st_size, status.st_ino
 
 
 def _modified_at(status: os.stat_result) -> datetime:

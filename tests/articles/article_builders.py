@@ -1,16 +1,17 @@
 """Builders for the articles stage: raw items, scans, and what a pipeline does with one scan."""
 
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime, timedelta
 from itertools import count
+from types import MappingProxyType
 from zoneinfo import ZoneInfo
 
 from feedsvc.articles.changes import Changes, decide_changes
 from feedsvc.articles.ingest import read_changes
-from feedsvc.articles.parse import Defaults
+from feedsvc.articles.parse import Defaults, name_reading
 from feedsvc.articles.publish import publish_due
-from feedsvc.articles.scans import finish_scan, load_known
+from feedsvc.articles.scans import Known, finish_scan, load_known
 from feedsvc.articles.store import Stored, store_changes
 from feedsvc.db.engine import Database
 from feedsvc.model.article import MediaType, Problem, RawItem, Scan
@@ -47,10 +48,18 @@ def make_raw(
     )
 
 
-def make_scan(files: dict[str, str], *, problems: tuple[Problem, ...] = ()) -> Scan:
-    """A scan that read every file."""
-    items = tuple(make_raw(text, key=key) for key, text in files.items())
-    return Scan("blog", {item.key: item.fingerprint for item in items}, items, problems)
+def make_scan(
+    files: dict[str, str],
+    *,
+    problems: tuple[Problem, ...] = (),
+    unread: tuple[str, ...] = (),
+    known: Mapping[str, str] = MappingProxyType({}),
+) -> Scan:
+    """A scan that read every file but those being written, which it left as they were known."""
+    items = tuple(make_raw(text, key=key) for key, text in files.items() if key not in unread)
+    present = {item.key: item.fingerprint for item in items}
+    left = {key: known.get(key, "") for key in unread}
+    return Scan("blog", {**present, **left}, items, problems, unsettled=bool(unread))
 
 
 def counting_bytes() -> Callable[[int], bytes]:
@@ -66,15 +75,21 @@ class Pipeline:
         self.database = database
         self.random_bytes = counting_bytes()
 
-    async def decide(self, scan: Scan, *, allow_mass_withdrawal: bool = False) -> Changes:
+    async def known(self) -> Known:
         async with self.database.read() as session:
-            known = await load_known(session, scan.source)
+            return await load_known(session, "blog")
+
+    async def decide(
+        self, scan: Scan, *, allow_mass_withdrawal: bool = False, defaults: Defaults = DEFAULTS
+    ) -> Changes:
+        known = await self.known()
         return decide_changes(
             scan,
             known.stored,
             known.broken,
             first_scan=known.first_scan,
             allow_mass_withdrawal=allow_mass_withdrawal,
+            read_again=known.read_with != name_reading(defaults),
         )
 
     async def ingest(
@@ -86,26 +101,35 @@ class Pipeline:
         allow_mass_withdrawal: bool = False,
         stop_after: int | None = None,
         batch_size: int = 500,
+        unread: tuple[str, ...] = (),
+        announce_existing: bool = False,
+        defaults: Defaults = DEFAULTS,
     ) -> Stored:
         """One whole scan; `stop_after` batches it dies, as a killed process would."""
-        scan = make_scan(files, problems=problems)
-        changes = await self.decide(scan, allow_mass_withdrawal=allow_mass_withdrawal)
+        reading = name_reading(defaults)
+        known = (await self.known()).fingerprints_for(reading)
+        scan = make_scan(files, problems=problems, unread=unread, known=known)
+        changes = await self.decide(
+            scan, allow_mass_withdrawal=allow_mass_withdrawal, defaults=defaults
+        )
         stored = Stored()
         for number, batch in enumerate(changes.batches(batch_size), 1):
-            read = read_changes(batch, DEFAULTS)
+            read = read_changes(batch, defaults)
             async with self.database.write() as session:
                 stored += await store_changes(
                     session,
                     scan.source,
                     read,
                     now=now,
-                    announce=not changes.first_scan,
+                    announce=announce_existing or not changes.first_scan,
                     random_bytes=self.random_bytes,
                 )
             if number == stop_after:
                 return stored
         async with self.database.write() as session:
-            await finish_scan(session, scan, changes, now=now, changed=stored.anything)
+            await finish_scan(
+                session, scan, changes, now=now, changed=stored.anything, read_with=reading
+            )
         async with self.database.write() as session:
             await publish_due(session, now)
         return stored

@@ -7,7 +7,7 @@ from article_builders import NOW, Pipeline, make_scan
 from sqlalchemy import select, update
 from sqlmodel import col
 
-from feedsvc.articles.changes import gone_fingerprint
+from feedsvc.articles.moves import gone_fingerprint
 from feedsvc.articles.scans import fail_scan, load_known, load_problems
 from feedsvc.errors import SourceUnavailable
 from feedsvc.model.article import Article, ArticleState, Problem, Source, SourceProblem
@@ -127,7 +127,7 @@ async def test_an_article_without_date_keeps_the_one_it_was_published_with(
     assert (await article(pipeline)).published_at == NOW - timedelta(days=9)
 
 
-async def test_a_file_that_vanishes_is_withdrawn_and_comes_back_unannounced(
+async def test_a_file_that_vanishes_is_withdrawn_and_comes_back_as_it_was(
     pipeline: Pipeline,
 ) -> None:
     await pipeline.ingest({"z.md": dated("Zero")})
@@ -142,7 +142,7 @@ async def test_a_file_that_vanishes_is_withdrawn_and_comes_back_unannounced(
     stored = await pipeline.ingest(both, now=LATER)
     back = await article(pipeline)
     assert stored.returned == 1
-    assert (back.state, back.withdrawn_at, back.announce) == (ArticleState.PUBLISHED, None, False)
+    assert (back.state, back.withdrawn_at, back.announce) == (ArticleState.PUBLISHED, None, True)
     assert (back.guid, back.seq, back.revision) == (published.guid, published.seq, 1)
     assert back.updated_at == published.updated_at
 

@@ -50,6 +50,12 @@ def test_the_last_good_version_stays_in_the_feed_while_the_article_is_broken(
     assert newsroom.do("ingest").err == ""
 
 
+def test_a_file_written_at_this_moment_is_waited_for(newsroom: Newsroom) -> None:
+    path = newsroom.write_article("now.md", "刚刚写好")
+    path.touch()
+    assert newsroom.do("ingest").out == "folder: 1 new\n"
+
+
 def test_ingest_as_json_counts_and_names_problems(newsroom: Newsroom) -> None:
     newsroom.write_article("good.md", "好文章")
     broken = newsroom.write("broken.md", "没有标题。\n")

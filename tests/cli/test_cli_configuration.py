@@ -1,5 +1,7 @@
 """A configuration that cannot be used: where, which key, what is wrong; and nothing has begun."""
 
+from pathlib import Path
+
 import pytest
 from command_line import CONFIG, Newsroom
 
@@ -173,10 +175,15 @@ def test_a_template_that_does_not_compile_is_named_with_its_line(bare: Newsroom)
 def test_check_config_says_what_there_is_and_when_it_is_due(bare: Newsroom) -> None:
     bare.configure()
     said = bare.do("check-config").out
+    assert said.startswith(f"{bare.folder}/config.toml: can be used, but look at\n")
+    assert "sources.folder.path: there is no " in said
+    Path(bare.folder, "articles").mkdir()
+    said = bare.do("check-config").out
     assert said.startswith(f"{bare.folder}/config.toml: fine\n")
     assert "-01-01 00:00 Asia/Shanghai\n" in said
     facts = bare.do("check-config", "--json").json
-    assert facts.keys() == {"config", "sources", "feeds", "newsletters", "next_due"}
+    assert facts.keys() == {"config", "sources", "feeds", "newsletters", "warnings", "next_due"}
+    assert facts["warnings"] == []
     assert facts["sources"] == ["folder"]
     assert facts["feeds"] == ["all"]
     assert facts["newsletters"] == ["daily"]

@@ -147,7 +147,7 @@ def test_a_port_that_is_taken_is_named(office: Office, newsroom: Newsroom) -> No
     assert (outcome.code, outcome.out) == (1, "")
     assert outcome.err.splitlines()[-1] == (
         f"feedsvc: cannot listen on 127.0.0.1 port {office.port}: Address already in use. Is"
-        " feedsvc running already? Otherwise set server.port to another one."
+        " feedsvc running already? Otherwise set server.port to another one, and base_url with it."
     )
 
 

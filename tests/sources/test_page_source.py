@@ -34,7 +34,7 @@ def test_a_folder_of_pages_leaves_markdown_out(folder: Path, write: Write) -> No
 
 
 def test_a_single_page_may_be_a_link_to_anywhere(folder: Path, write: Write) -> None:
-    (folder.parent / "elsewhere.html").write_text("<p>there</p>")
+    write("../elsewhere.html", "<p>there</p>")
     (folder / "page.html").symlink_to(folder.parent / "elsewhere.html")
     (item,) = PageSource("page", folder / "page.html").scan({}).items
     assert (item.key, item.content) == ("page.html", b"<p>there</p>")

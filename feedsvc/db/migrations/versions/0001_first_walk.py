@@ -155,6 +155,7 @@ def _create_source() -> None:
         sa.Column("first_complete_scan_at", _instant(), nullable=True),
         sa.Column("last_scan_at", _instant(), nullable=True),
         sa.Column("last_change_at", _instant(), nullable=True),
+        sa.Column("read_with", sa.String(length=64), nullable=True),
         sa.Column("error", sa.Text(), nullable=True),
         sa.PrimaryKeyConstraint("key", name=op.f("pk_source")),
     )
@@ -485,6 +486,14 @@ def _create_delivery() -> None:
         unique=False,
         sqlite_where=sa.text("state IN ('pending', 'deferred')"),
         postgresql_where=sa.text("state IN ('pending', 'deferred')"),
+    )
+    op.create_index(
+        "ix_delivery_open",
+        "delivery",
+        ["edition_id"],
+        unique=False,
+        sqlite_where=sa.text("state IN ('pending', 'claimed', 'dot', 'deferred')"),
+        postgresql_where=sa.text("state IN ('pending', 'claimed', 'dot', 'deferred')"),
     )
     op.create_index("ix_delivery_subscriber", "delivery", ["subscriber_id"], unique=False)
     op.create_index(

@@ -1,0 +1,41 @@
+"""What is allowed and yet most likely not meant, as `file:line: key: what to look at`."""
+
+from collections.abc import Iterator
+from importlib.util import find_spec
+from urllib.parse import urlsplit
+
+from feedsvc.config import LOOPBACK_HOSTS
+from feedsvc.config_file import LoadedSettings
+
+
+def find_mismatches(loaded: LoadedSettings) -> list[str]:
+    """Settings that do not go together."""
+    settings = loaded.settings
+    base, port = urlsplit(settings.base_url), settings.server.port
+    named = base.port or (443 if base.scheme == "https" else 80)
+    if base.hostname not in LOOPBACK_HOSTS or port in (0, named):
+        return []
+    text = f"links in mails and feeds lead to port {named}, and the server listens on {port}"
+    return [_place(loaded, "base_url", text)]
+
+
+def find_missing(loaded: LoadedSettings) -> list[str]:
+    """What the machine lacks: folders of sources, and packages for them."""
+    return [_place(loaded, key, text) for key, text in _look(loaded)]
+
+
+def _place(loaded: LoadedSettings, key: str, text: str) -> str:
+    return f"{loaded.path.name}:{loaded.line_of(key)}: {key}: {text}"
+
+
+def _look(loaded: LoadedSettings) -> Iterator[tuple[str, str]]:
+    for key, source in loaded.settings.sources.items():
+        path = loaded.base / source.path
+        if not path.exists():
+            yield f"sources.{key}.path", f"there is no {path} yet"
+        if source.type == "page" and find_spec("trafilatura") is None:
+            yield (
+                f"sources.{key}.type",
+                "HTML pages need the extra `pages`: pip install -c requirements.lock '.[pages]'"
+                " in the folder feedsvc was installed from",
+            )
