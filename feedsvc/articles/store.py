@@ -12,7 +12,13 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from sqlmodel import col
 
 from feedsvc.articles.changes import Change, ChangeKind
-from feedsvc.articles.identity import RandomBytes, choose_free_slug, choose_slug, mint_guid
+from feedsvc.articles.identity import (
+    RandomBytes,
+    choose_free_slug,
+    choose_slug,
+    is_dated_by_file,
+    mint_guid,
+)
 from feedsvc.articles.ingest import ReadChange
 from feedsvc.articles.moves import freed_key, gone_fingerprint
 from feedsvc.articles.revise import (
@@ -226,6 +232,8 @@ class _Batch:
         slug = choose_free_slug(slug, guid, self._slugs.__contains__)
         self._slugs.add(slug)
         old = not self._left_from_first_scan.isdisjoint((key, item.location))
+        # Nobody has read what is to come, wherever it lay when it was first seen.
+        to_come = data.published_at > self._now and not is_dated_by_file(data)
         self._new.append(
             compose_article(
                 data,
@@ -235,7 +243,7 @@ class _Batch:
                 guid=guid,
                 slug=slug,
                 now=self._now,
-                announce=self._announce and not old,
+                announce=(self._announce and not old) or to_come,
             )
         )
         self.counts["new"] += 1

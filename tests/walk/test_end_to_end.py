@@ -7,6 +7,8 @@ import feedparser
 import pytest
 from newsroom_walk import BASE_URL, Inbox, Walk
 
+from feedsvc.errors import SourceUnavailable
+
 pytestmark = pytest.mark.anyio
 LI_LEI = "li.lei@example.com"
 ALICE = "alice@example.com"
@@ -153,3 +155,24 @@ async def test_a_withdrawal_whose_publication_failed_reaches_the_feeds_all_the_s
     await walk.app.pipeline.sweep()
     await walk.app.jobs.drain()
     assert "写错了" not in (await walk.web.get("/feeds/all/rss.xml")).text
+
+
+async def test_what_is_new_goes_out_although_too_much_is_missing_to_be_withdrawn(
+    walk: Walk, inbox: Inbox
+) -> None:
+    for number in range(4):
+        walk.write(f"{number}.md", f"旧闻{number}号")
+    await walk.ingest()
+    await walk.subscribe(LI_LEI, inbox)
+    for number in range(2):
+        (walk.articles / f"{number}.md").unlink()
+    walk.write("new.md", "新闻")
+    walk.now += timedelta(seconds=2)
+    with pytest.raises(SourceUnavailable, match="2 of 4 articles are missing"):
+        await walk.app.pipeline.ingest("folder")
+    await walk.app.pipeline.publish()
+    feed = (await walk.web.get("/feeds/all/rss.xml")).text
+    assert all(f"旧闻{number}号" in feed for number in range(4))
+    assert "新闻" in feed
+    await walk.next_morning()
+    assert len(inbox.to(LI_LEI)) == 2

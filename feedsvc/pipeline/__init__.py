@@ -1,0 +1,159 @@
+"""The walk, in order: the table of contents of the product.
+
+    source -> raw item -> article -> feed documents -> reader
+                                  -> edition -> cohorts -> messages -> deliveries -> subscriber
+
+Ordering only: no rule and no SQL. It opens transactions, and passes sessions, values and
+functions between the stages. Every step may run again after a crash, or on another node beside.
+"""
+
+import asyncio
+from dataclasses import asdict
+from datetime import datetime
+from typing import Any
+
+import structlog
+
+from feedsvc.deliveries.due import next_due_at
+from feedsvc.editions import fire, progress
+from feedsvc.errors import SourceUnavailable
+from feedsvc.model.article import as_problem
+from feedsvc.model.edition import EditionState
+from feedsvc.pipeline.composition import Composition
+from feedsvc.pipeline.intake import Ingested, Intake
+from feedsvc.pipeline.parts import Parts
+from feedsvc.pipeline.publication import Publication
+
+__all__ = ["Ingested", "Parts", "Pipeline"]
+
+log = structlog.get_logger(__name__)
+
+
+class Pipeline:
+    """The steps of the walk, each safe to repeat, and the jobs that lead from one to the next."""
+
+    def __init__(self, parts: Parts) -> None:
+        self._parts = parts
+        self._publication, self._composition = Publication(parts), Composition(parts)
+        # source -> raw item -> article
+        self.ingest = Intake(parts).ingest
+        # article -> feed documents
+        self.publish = self._publication.publish
+        # edition -> cohorts -> deliveries
+        self.compose = self._composition.compose
+        #: What is published, in the order of the configuration.
+        self.feeds = parts.feeds
+        #: Set when the process is to end: nothing new is claimed.
+        self.stopping = asyncio.Event()
+        self._delivering = False
+        for name, handler in {
+            "ingest": self._ingest_job,
+            "publish": self._publish_job,
+            "compose": self._compose_job,
+            "deliver": self._deliver_job,
+        }.items():
+            parts.jobs.register(name, handler)
+
+    # -- schedule -> edition ---------------------------------------------------------------------
+
+    async def fire(self) -> list[int]:
+        """Make the edition of every schedule whose period has come; ids of those made here."""
+        async with self._parts.database.write() as session:
+            made = await fire.fire_due(session, self._parts.clock())
+            for one in made:
+                await self._parts.jobs.put(
+                    session, "compose", {"edition": one}, once=f"compose:{one}"
+                )
+        return made
+
+    # -- messages -> deliveries -> relay -> subscriber -------------------------------------------
+
+    async def deliver(self) -> int:
+        """Send all that can be sent now, and close the editions that are through; how many ended.
+
+        One at a time in a process: a second call returns at once, and leaves the work to the first.
+        """
+        database, clock = self._parts.database, self._parts.clock
+        async with database.write() as session:
+            await progress.start_frozen(session)
+        if self._delivering or self.stopping.is_set():
+            return 0
+        self._delivering = True
+        try:
+            ended = await self._parts.sender.drain(self.stopping)
+            async with database.read() as session:
+                waited_for = (await progress.find_unfinished(session)).get(EditionState.SENDING)
+            for edition_id in waited_for or []:
+                await self._composition.try_compose(edition_id)
+            async with database.write() as session:
+                await progress.finish_sent(session, clock())
+        finally:
+            self._delivering = False
+        return ended
+
+    # -- what leads from one step to the next ----------------------------------------------------
+
+    async def sweep(self) -> None:
+        """Ask for every step that rows are waiting for: memory may forget, the rows do not."""
+        now = self._parts.clock()
+        async with self._parts.database.read() as session:
+            due = await fire.is_anything_due(session, now)
+            unfinished = await progress.find_unfinished(session)
+            mail_at = await next_due_at(session)
+        if due:
+            await self.fire()
+        asked: list[tuple[str, dict[str, Any], str]] = [
+            ("compose", {"edition": one}, f"compose:{one}")
+            for one in unfinished.get(EditionState.COMPOSING, [])
+            if self._composition.is_rested(one, now)
+        ]
+        waits = EditionState.FROZEN in unfinished or EditionState.SENDING in unfinished
+        if waits or (mail_at is not None and mail_at <= now):
+            asked.append(("deliver", {}, "deliver"))
+        if await self._publication.is_wanted(now):
+            asked.append(("publish", {}, "publish"))
+        await self._ask(*asked)
+
+    async def load_due_times(self) -> dict[int, datetime]:
+        """Schedule id -> when it comes due next, for the scheduler's clock."""
+        async with self._parts.database.read() as session:
+            return await fire.load_due_times(session, self._parts.clock())
+
+    async def ask_ingest(self, key: str) -> None:
+        """Have a source looked at soon."""
+        await self._ask(("ingest", {"source": key}, f"ingest:{key}"))
+
+    async def ask_deliver(self) -> None:
+        """Have waiting mail sent soon."""
+        await self._ask(("deliver", {}, "deliver"))
+
+    async def _ask(self, *asked: tuple[str, dict[str, Any], str]) -> None:
+        """Put jobs: name, payload, and the key under which at most one waits."""
+        if not asked:
+            return
+        async with self._parts.database.write() as session:
+            for name, payload, once in asked:
+                await self._parts.jobs.put(session, name, payload, once=once)
+
+    async def _ingest_job(self, payload: dict[str, Any]) -> None:
+        key, started_at = payload["source"], self._parts.clock()
+        try:
+            ingested = await self.ingest(key)
+        except SourceUnavailable as error:
+            log.error("source unavailable", source=key, reason=str(error))
+            return
+        for problem in ingested.problems:
+            if problem.seen_at >= started_at:
+                log.warning("article refused", source=key, problem=str(as_problem(problem)))
+        if ingested.stored.anything:
+            log.info("source read", source=key, **asdict(ingested.stored))
+            await self.publish()
+
+    async def _publish_job(self, _payload: dict[str, Any]) -> None:
+        await self.publish()
+
+    async def _compose_job(self, payload: dict[str, Any]) -> None:
+        await self._composition.try_compose(payload["edition"])
+
+    async def _deliver_job(self, _payload: dict[str, Any]) -> None:
+        await self.deliver()
