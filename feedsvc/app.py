@@ -20,7 +20,7 @@ from feedsvc.db.engine import Database
 from feedsvc.db.locks import SenderLock
 from feedsvc.db.migrate import migrate
 from feedsvc.deliveries.sender import Sender
-from feedsvc.editions.registry import sync_newsletters
+from feedsvc.editions.registry import count_stranded, sync_newsletters
 from feedsvc.errors import ConfigError, SenderBusy
 from feedsvc.feeds.documents import FeedSpec, prune_documents
 from feedsvc.kit.jobs import Jobs, open_jobs
@@ -105,6 +105,8 @@ class App:
             async with database.write() as session:
                 await check_keys(session, keyring, clock())
                 await sync_newsletters(session, settings, clock())
+                for schedule, count in (await count_stranded(session)).items():
+                    log.warning("subscribers of no schedule", schedule=schedule, count=count)
                 await prune_documents(
                     session,
                     {(key, one) for key, feed in settings.feeds.items() for one in feed.formats},

@@ -5,13 +5,14 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import select
+from sqlalchemy import func, select
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlmodel import col
 
 from feedsvc.config import NewsletterSettings, Settings, split_mailbox
 from feedsvc.errors import NotFound
 from feedsvc.model.newsletter import Newsletter, Schedule
+from feedsvc.model.subscriber import Subscription, SubscriptionState
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,6 +104,26 @@ def _apply(row: object, values: Mapping[str, Any]) -> None:
     for name, value in values.items():
         if getattr(row, name) != value:
             setattr(row, name, value)
+
+
+async def count_stranded(session: AsyncSession) -> dict[str, int]:
+    """Active subscriptions whose schedule is not configured any more: "newsletter.schedule" -> n.
+
+    Nothing is mailed to them. A schedule that was renamed in the configuration is a new one.
+    """
+    rows = await session.execute(
+        select(col(Newsletter.key), col(Schedule.key), func.count())
+        .select_from(Subscription)
+        .join(Schedule, col(Schedule.id) == col(Subscription.schedule_id))
+        .join(Newsletter, col(Newsletter.id) == col(Subscription.newsletter_id))
+        .where(
+            col(Subscription.state) == SubscriptionState.ACTIVE,
+            col(Schedule.retired).is_(True),
+            col(Newsletter.retired).is_(False),
+        )
+        .group_by(col(Newsletter.key), col(Schedule.key))
+    )
+    return {f"{newsletter}.{schedule}": count for newsletter, schedule, count in rows.all()}
 
 
 async def load_newsletters(session: AsyncSession) -> list[NewsletterRow]:

@@ -11,7 +11,7 @@ from sqlmodel import SQLModel, col
 
 from feedsvc.deliveries.settle import send_again
 from feedsvc.editions.fire import fire_by_hand
-from feedsvc.editions.registry import find_newsletter
+from feedsvc.editions.registry import count_stranded, find_newsletter
 from feedsvc.model.delivery import Delivery, DeliveryState, Worker
 from feedsvc.model.edition import Cohort, Edition, EditionState
 
@@ -162,3 +162,25 @@ async def test_a_clock_that_ran_ahead_does_not_stop_the_days_before(
     await walk.ingest()
     await walk.next_morning()
     assert len(inbox.to(ALICE)) == 3
+
+
+async def test_subscribers_of_a_schedule_that_was_renamed_are_told_of_not_forgotten(
+    empty_database_url: str, tmp_path: Path, inbox: Inbox
+) -> None:
+    walk = Walk(tmp_path, empty_database_url, inbox.port, datetime(2026, 11, 21, 12, tzinfo=UTC))
+    async with walk.open():
+        await walk.ingest()
+        await walk.subscribe(ALICE, inbox)
+    config = tmp_path / "config.toml"
+    original = config.read_text("utf-8")
+    config.write_text(original.replace("schedules.morning", "schedules.early"), "utf-8")
+    async with walk.open(), walk.app.database.read() as session:
+        assert await count_stranded(session) == {"daily.morning": 1}
+    config.write_text(original, "utf-8")
+    async with walk.open():
+        async with walk.app.database.read() as session:
+            assert await count_stranded(session) == {}
+        walk.write("first.md", "第一篇")
+        await walk.ingest()
+        await walk.next_morning()
+    assert len(inbox.to(ALICE)) == 2
