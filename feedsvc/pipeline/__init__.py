@@ -148,6 +148,8 @@ class Pipeline:
         if ingested.stored.anything:
             log.info("source read", source=key, **asdict(ingested.stored))
             await self.publish()
+        if ingested.unsettled:
+            await self.ask_ingest(key)
 
     async def _publish_job(self, _payload: dict[str, Any]) -> None:
         await self.publish()

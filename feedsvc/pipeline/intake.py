@@ -29,6 +29,8 @@ class Ingested:
     unchanged: int
     #: Items that are no articles at present, until they are mended.
     problems: tuple[SourceProblem, ...]
+    #: Something was still being written there when looking ended.
+    unsettled: bool = False
 
 
 class Intake:
@@ -88,6 +90,7 @@ class Intake:
             stored,
             changes.unchanged,
             tuple(problems),
+            scan.unsettled,
         )
 
     async def _scan(self, source: SourcePort, known: Mapping[str, str]) -> Scan:

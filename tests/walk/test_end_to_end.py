@@ -1,7 +1,8 @@
 """The whole walk: a file in a folder becomes feeds and a digest, and a reader can leave."""
 
+import asyncio
 import re
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 
 import feedparser
 import pytest
@@ -176,3 +177,27 @@ async def test_what_is_new_goes_out_although_too_much_is_missing_to_be_withdrawn
     assert "新闻" in feed
     await walk.next_morning()
     assert len(inbox.to(LI_LEI)) == 2
+
+
+@pytest.mark.fault
+async def test_a_file_that_is_still_being_written_is_looked_at_again_until_it_is_whole(
+    walk: Walk,
+) -> None:
+    await walk.ingest()
+    looks = 0
+    path = walk.articles / "long.md"
+
+    async def keep_writing() -> None:
+        nonlocal looks
+        while looks < 8:
+            looks += 1
+            path.write_text(f"---\ntitle: 长文\n---\n\n第{looks}段。\n", encoding="utf-8")
+            await asyncio.sleep(0.5)
+
+    async with asyncio.TaskGroup() as tasks:
+        tasks.create_task(keep_writing())
+        await asyncio.sleep(0)
+        walk.now = datetime.now(UTC) + timedelta(minutes=1)
+        await walk.app.pipeline.ask_ingest("folder")
+        await walk.app.jobs.drain()
+    assert "第8段" in (await walk.web.get("/feeds/all/rss.xml")).text
