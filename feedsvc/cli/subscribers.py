@@ -1,6 +1,8 @@
 """`feedsvc subscribers …`: who gets the newsletters."""
 
+from dataclasses import dataclass
 from datetime import timedelta
+from functools import partial
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -9,8 +11,12 @@ from feedsvc.cli.options import ConfigOption, JsonOption, run_with_app
 from feedsvc.cli.output import console, print_json, say
 
 if TYPE_CHECKING:
+    from sqlalchemy.ext.asyncio import AsyncSession
+
     from feedsvc.app import App
     from feedsvc.audience.lookup import ListedSubscription
+    from feedsvc.kit.addresses import Address
+    from feedsvc.model.newsletter import Newsletter, Schedule
 
 #: Recorded as evidence when the operator vouches for a consent.
 _VOUCHED = "The operator states that this person agreed to receive the newsletter."
@@ -74,52 +80,78 @@ def add(
     if language and language.replace("_", "-").split("-")[0].lower() not in LANGUAGES:
         raise typer.BadParameter(f"mails are written in: {', '.join(LANGUAGES)}")
 
-    async def work(app: "App") -> str:
-        from feedsvc.audience.lookup import find_state
-        from feedsvc.audience.subscriptions import add_confirmed, request_subscription
-        from feedsvc.editions.registry import find_newsletter
-        from feedsvc.errors import NotFound
-        from feedsvc.model.subscriber import SubscriptionState
+    wanted = _Wanted(parsed, newsletter, schedule, name, language, tuple(topic or ()), confirmed)
+    say(run_with_app(config, partial(_subscribe, wanted=wanted)))
 
-        now = app.clock()
-        async with app.database.write() as session:
-            row = await find_newsletter(session, newsletter)
-            first = next(iter(app.settings.newsletters[newsletter].schedules))
-            chosen = next((one for one in row.schedules if one.key == (schedule or first)), None)
-            if chosen is None:
-                names = ", ".join(one.key for one in row.schedules)
-                raise NotFound(f"{newsletter} has no schedule {schedule!r} (there are: {names})")
-            about: dict[str, Any] = {
-                "newsletter": row.newsletter,
-                "schedule": chosen,
-                "address": parsed,
-                "name": name,
-                "language": language or row.newsletter.language,
-                "zone": None,
-                "topics": topic or [],
-                "now": now,
-            }
-            if not confirmed:
-                verdict = await request_subscription(
-                    session,
-                    **about,
-                    how="command line",
-                    consent_text="",
-                    notice_expires_at=now
-                    + timedelta(hours=app.settings.sending.notice_expires_hours),
-                )
-                return _ANSWERS[verdict.value]
-            before = await find_state(session, parsed, row.newsletter.key)
-            subscription = await add_confirmed(session, **about, consent_text=_VOUCHED)
-        if subscription.state is SubscriptionState.UNSUBSCRIBED:
-            return "They have unsubscribed; only their own confirmation brings them back."
-        if before is SubscriptionState.ACTIVE:
-            return "They are subscribed already; nothing was changed."
-        return (
-            f"Subscribed to {newsletter}, {chosen.key}. Articles published from now on are theirs."
-        )
 
-    say(run_with_app(config, work))
+@dataclass(frozen=True, slots=True)
+class _Wanted:
+    """What `add` was asked for; None is the newsletter's own."""
+
+    address: "Address"
+    newsletter: str
+    schedule: str | None
+    name: str
+    language: str | None
+    topics: tuple[str, ...]
+    confirmed: bool
+
+
+async def _subscribe(app: "App", wanted: _Wanted) -> str:
+    """Do it, and say what came of it."""
+    from feedsvc.audience.lookup import find_state
+    from feedsvc.audience.subscriptions import add_confirmed, request_subscription
+    from feedsvc.model.subscriber import SubscriptionState
+
+    now = app.clock()
+    async with app.database.write() as session:
+        newsletter, schedule = await _choose(app, session, wanted)
+        about: dict[str, Any] = {
+            "newsletter": newsletter,
+            "schedule": schedule,
+            "address": wanted.address,
+            "name": wanted.name,
+            "language": wanted.language or newsletter.language,
+            "zone": None,
+            "topics": wanted.topics,
+            "now": now,
+        }
+        if not wanted.confirmed:
+            lasts = timedelta(hours=app.settings.sending.notice_expires_hours)
+            verdict = await request_subscription(
+                session,
+                **about,
+                how="command line",
+                consent_text="",
+                notice_expires_at=now + lasts,
+            )
+            return _ANSWERS[verdict.value]
+        before = await find_state(session, wanted.address, newsletter.key)
+        subscription = await add_confirmed(session, **about, consent_text=_VOUCHED)
+    if subscription.state is SubscriptionState.UNSUBSCRIBED:
+        return "They have unsubscribed; only their own confirmation brings them back."
+    if before is SubscriptionState.ACTIVE:
+        return "They are subscribed already; nothing was changed."
+    return (
+        f"Subscribed to {newsletter.key}, {schedule.key}. Articles published from now on are"
+        " theirs."
+    )
+
+
+async def _choose(
+    app: "App", session: "AsyncSession", wanted: _Wanted
+) -> "tuple[Newsletter, Schedule]":
+    """The newsletter and schedule that were named; the configuration's first by default."""
+    from feedsvc.editions.registry import find_newsletter
+    from feedsvc.errors import NotFound
+
+    row = await find_newsletter(session, wanted.newsletter)
+    first = next(iter(app.settings.newsletters[wanted.newsletter].schedules))
+    for schedule in row.schedules:
+        if schedule.key == (wanted.schedule or first):
+            return row.newsletter, schedule
+    names = ", ".join(one.key for one in row.schedules)
+    raise NotFound(f"{wanted.newsletter} has no schedule {wanted.schedule!r} (there are: {names})")
 
 
 def list_(
