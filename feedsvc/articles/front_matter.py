@@ -25,7 +25,9 @@ Value = str | list["Value"] | dict[str, "Value"]
 
 _NEVER_CLOSED = "a quoted value is never closed"
 _YAML_NULLS = frozenset({"~", "null", "Null", "NULL"})
-_LOOKS_LIKE_FIELD = re.compile(r"\s*(?:#.*|[\"']?[\w-]+[\"']?\s*[:=].*)\Z")
+_LOOKS_LIKE_FIELD = re.compile(r"\s*(?:#.*|[\"']?[\w-]+[\"']?\s*[:=].*|[A-Za-z_-]+\s?：.*)\Z")
+#: A name at the beginning of a line and the colon of a Chinese keyboard.
+_WIDE_COLON = re.compile(r"^([\w-]+)[ \t]?：[ \t]*", re.MULTILINE)
 _TOML_LINE = re.compile(r"\(at line (\d+)")
 
 
@@ -90,9 +92,9 @@ def split_front_matter(text: str, location: str) -> FrontMatter:
 
 def _read_yaml(text: str, location: str) -> tuple[dict[str, Value], dict[str, int]]:
     # Invisible controls are dropped wherever text is cleaned; YAML would refuse the whole file.
-    loader = _Loader(yaml.reader.Reader.NON_PRINTABLE.sub("", text))
+    printable = yaml.reader.Reader.NON_PRINTABLE.sub("", text)
     try:
-        root = loader.get_single_node()
+        root = _compose(printable)
     except yaml.MarkedYAMLError as error:
         reason = _explain_yaml(error)
         never_closed = reason == _NEVER_CLOSED
@@ -101,8 +103,6 @@ def _read_yaml(text: str, location: str) -> tuple[dict[str, Value], dict[str, in
         raise BrokenArticle(location, reason, line) from error
     except (yaml.YAMLError, RecursionError, ValueError) as error:
         raise BrokenArticle(location, f"the front matter cannot be read: {error}", 2) from error
-    finally:
-        loader.dispose()
     if root is None:
         return {}, {}
     if not isinstance(root, yaml.MappingNode):
@@ -120,6 +120,38 @@ def _read_yaml(text: str, location: str) -> tuple[dict[str, Value], dict[str, in
             )
         values[name], lines[name] = _yaml_value(node), line
     return values, lines
+
+
+def _compose(text: str) -> yaml.Node | None:
+    """The nodes of a text as it is, or else with the full-width colons after its names made narrow.
+
+    YAML does not know them. A text that is right without them keeps those in its values.
+    """
+    narrow = _WIDE_COLON.sub(r"\1: ", text)
+    if narrow != text:
+        try:
+            root = _compose_as_written(text)
+        except (yaml.YAMLError, RecursionError, ValueError):
+            return _compose_as_written(narrow)
+        if not _is_plain_map(root):
+            return _compose_as_written(narrow)
+        return root
+    return _compose_as_written(text)
+
+
+def _is_plain_map(root: yaml.Node | None) -> bool:
+    return isinstance(root, yaml.MappingNode) and not any(
+        "：" in str(k.value) for k, _ in root.value
+    )
+
+
+def _compose_as_written(text: str) -> yaml.Node | None:
+    loader = _Loader(text)
+    try:
+        root: yaml.Node | None = loader.get_single_node()
+        return root
+    finally:
+        loader.dispose()
 
 
 def _explain_yaml(error: yaml.MarkedYAMLError) -> str:

@@ -99,3 +99,44 @@ def test_a_bomb_in_front_matter_is_refused_quickly(text: str) -> None:
     began = time.perf_counter()
     broken(f"---\n{text}\n---\n")
     assert time.perf_counter() - began < 5
+
+
+def test_a_full_width_colon_after_a_name_is_a_colon() -> None:
+    read = split_front_matter(
+        "---\ntitle：全角冒号：副题\ndate： 2026-11-22\ntags:\n  - 经济\n作者：李雷\n---\n正文", "a"
+    )
+    assert read.values == {
+        "title": "全角冒号：副题",
+        "date": "2026-11-22",
+        "tags": ["经济"],
+        "作者": "李雷",
+    }
+    assert read.lines["date"] == 3
+    assert read.body == "正文"
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("title: '一\nslug：二'", "一 slug：二"),
+        ('title: "注意：一"', "注意：一"),
+        ("title: 注意：一", "注意：一"),
+        ("title: |\n  注意\n  slug：二", "注意\nslug：二\n"),
+    ],
+)
+def test_a_full_width_colon_in_a_value_stays(field: str, value: str) -> None:
+    read = split_front_matter(f"---\n{field}\n---\n", "a")
+    assert read.values == {"title": value}
+
+
+def test_a_mistake_beside_a_full_width_colon_is_named_with_its_line() -> None:
+    error = broken("---\ntitle：一\nslug: 'two\n---\n")
+    assert (error.line, "never closed" in error.reason) == (3, True)
+
+
+def test_front_matter_with_full_width_colons_that_is_never_closed_is_named() -> None:
+    assert "never closed" in broken("---\ntitle：一\n\n正文").reason
+
+
+def test_a_rule_before_chinese_words_with_a_colon_is_no_front_matter() -> None:
+    assert split_front_matter("---\n注意：正文\n", "a").values == {}
