@@ -54,6 +54,33 @@ class EntryUnrenderable(FeedsvcError):
     """One article cannot be serialised into a feed; the feed goes on without it."""
 
 
+class DocumentRefused(FeedsvcError):
+    """A feed document failed its check and must not be served; the good one stays."""
+
+    permanent = False
+
+    def __init__(self, feed: str, feed_format: str, reason: str) -> None:
+        self.feed, self.feed_format, self.reason = feed, feed_format, reason
+        super().__init__(f"feed {feed}: its {feed_format} document is not published: {reason}")
+
+
+class ExportFailed(FeedsvcError):
+    """Feed documents could not be written as files; those that can be are written."""
+
+    permanent = False
+
+
+class FilterInvalid(FeedsvcError):
+    """The text of a filter cannot be understood, or exceeds its limits.
+
+    `position` counts its characters from 1; None when no single place is at fault.
+    """
+
+    def __init__(self, reason: str, position: int | None = None) -> None:
+        self.reason, self.position = reason, position
+        super().__init__(f"at character {position}: {reason}" if position else reason)
+
+
 class TemplateInvalid(FeedsvcError):
     """A template does not compile, names something unknown, or exceeds its limits."""
 
@@ -86,3 +113,22 @@ class RelayUnavailable(FeedsvcError):
     def __init__(self, relay: str, reason: str, code: int | None = None) -> None:
         self.relay, self.reason, self.code = relay, reason, code
         super().__init__(f"relay {relay}: {reason}")
+
+
+class FetchRefused(FeedsvcError):
+    """An address elsewhere may not be asked: where it leads, or how it is written."""
+
+
+class FetchFailed(FeedsvcError):
+    """Another host did not answer, not in time, or not in a form that can be used."""
+
+    permanent = False
+
+
+class HubRequestRefused(FeedsvcError):
+    """A request to the hub cannot be granted; the text is the answer, `status` its HTTP status."""
+
+    def __init__(self, status: int, reason: str) -> None:
+        self.status = status
+        self.permanent = status < 429
+        super().__init__(reason)
