@@ -5,24 +5,28 @@ The only place that knows every part. It decides nothing about articles, readers
 
 import asyncio
 import socket
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Collection
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
 import structlog
 
+from feedsvc import __version__
 from feedsvc.audience.consent import CONFIRMATION_LASTS
 from feedsvc.audience.notices import confirmation_numbers
-from feedsvc.config import FeedSettings, Settings
+from feedsvc.config import Settings
 from feedsvc.config_file import LoadedSettings
 from feedsvc.db.engine import Database
 from feedsvc.db.locks import SenderLock
 from feedsvc.db.migrate import migrate
 from feedsvc.deliveries.sender import Sender
 from feedsvc.editions.registry import count_stranded, sync_newsletters
-from feedsvc.errors import ConfigError, SenderBusy
-from feedsvc.feeds.documents import FeedSpec, prune_documents
+from feedsvc.errors import ConfigError, FetchRefused, SenderBusy
+from feedsvc.feeds.configured import find_mistakes, read_feeds
+from feedsvc.feeds.readers import ReaderCounts
+from feedsvc.kit.fetch import Fetcher
+from feedsvc.kit.fetch_guard import Guard
 from feedsvc.kit.jobs import Jobs, open_jobs
 from feedsvc.kit.key_check import check_keys
 from feedsvc.kit.templating import Templates
@@ -30,7 +34,7 @@ from feedsvc.kit.tokens import Keyring
 from feedsvc.messages.digests import DigestRenderer
 from feedsvc.messages.prepare import MessageMaker
 from feedsvc.model.feed import ServedDocument
-from feedsvc.model.ports import Selection, SourcePort
+from feedsvc.model.ports import SourcePort
 from feedsvc.model.relay import Relay
 from feedsvc.pipeline import Parts, Pipeline
 from feedsvc.relays.open import open_relay
@@ -40,6 +44,7 @@ log = structlog.get_logger(__name__)
 
 Clock = Callable[[], datetime]
 Serve = Callable[[list[ServedDocument]], None]
+DropPages = Callable[[Collection[str]], None]
 #: Seconds that running work gets to finish in when the process is asked to end.
 GRACE_SECONDS = 20
 
@@ -62,6 +67,7 @@ class App:
     sender: Sender
     lock: SenderLock
     pipeline: Pipeline
+    readers: ReaderCounts
     clock: Clock
 
     @property
@@ -76,6 +82,7 @@ class App:
         loaded: LoadedSettings,
         clock: Clock = utc_now,
         serve: Serve = lambda _documents: None,
+        drop_pages: DropPages = lambda _feeds: None,
         relay: Relay | None = None,
         check_templates: bool = True,
     ) -> AsyncIterator["App"]:
@@ -83,6 +90,7 @@ class App:
 
         Args:
             serve: told of feed documents as soon as they are stored.
+            drop_pages: told of feeds of which an archive page was replaced.
             relay: in place of the configured one.
             check_templates: compile them all first; only who renders needs to wait for it.
 
@@ -97,7 +105,9 @@ class App:
         if check_templates:
             await asyncio.to_thread(templates.check)
         check_themes(loaded, templates)
+        check_feeds(loaded)
         database = Database(settings.database.url.get_secret_value(), base)
+        fetcher = Fetcher(allow=settings.websub.private_hosts, agent=f"feedsvc/{__version__}")
         try:
             await database.check()
             await migrate(database)
@@ -107,12 +117,11 @@ class App:
                 await sync_newsletters(session, settings, clock())
                 for schedule, count in (await count_stranded(session)).items():
                     log.warning("subscribers of no schedule", schedule=schedule, count=count)
-                await prune_documents(
-                    session,
-                    {(key, one) for key, feed in settings.feeds.items() for one in feed.formats},
-                )
-            yield await cls._assemble(loaded, database, keyring, templates, clock, serve, relay)
+            yield await cls._assemble(
+                loaded, database, keyring, templates, clock, serve, drop_pages, relay, fetcher
+            )
         finally:
+            await fetcher.close()
             await database.dispose()
 
     @classmethod
@@ -124,7 +133,9 @@ class App:
         templates: Templates,
         clock: Clock,
         serve: Serve,
+        drop_pages: DropPages,
         relay: Relay | None,
+        fetcher: Fetcher,
     ) -> "App":
         settings, base = loaded.settings, loaded.base
         jobs = open_jobs(database)
@@ -148,12 +159,13 @@ class App:
             clock,
             socket.gethostname(),
         )
+        readers = ReaderCounts(keyring.derive("readers of feeds"))
         pipeline = Pipeline(
             Parts(
                 settings=settings,
                 database=database,
                 sources=sources,
-                feeds=tuple(_feed_spec(settings, key, one) for key, one in settings.feeds.items()),
+                feeds=read_feeds(settings),
                 digests=DigestRenderer(
                     templates, settings.base_url, settings.title, settings.time_zone
                 ),
@@ -161,6 +173,10 @@ class App:
                 jobs=jobs,
                 clock=clock,
                 serve=serve,
+                drop_pages=drop_pages,
+                readers=readers,
+                fetcher=fetcher,
+                export_folder=base / folder if (folder := settings.export.folder) else None,
             )
         )
         lock = SenderLock(database)
@@ -174,6 +190,7 @@ class App:
             sender,
             lock,
             pipeline,
+            readers,
             clock,
         )
 
@@ -205,6 +222,22 @@ class App:
         await self.pipeline.sweep()
 
 
+def check_feeds(loaded: LoadedSettings) -> None:
+    """Make sure that filters and hosts can be understood. Raises ConfigError with file and line."""
+    mistakes = find_mistakes(loaded.settings)
+    for host in loaded.settings.websub.private_hosts:
+        try:
+            Guard([host])
+        except FetchRefused as error:
+            mistakes["websub.private_hosts"] = f"{host!r}: {error}"
+    problems = [
+        f"{loaded.path}:{loaded.line_of(name)}: {name}: {problem}"
+        for name, problem in mistakes.items()
+    ]
+    if problems:
+        raise ConfigError("\n".join(problems))
+
+
 def check_themes(loaded: LoadedSettings, templates: Templates) -> None:
     """Make sure that every newsletter's theme exists. Raises ConfigError with file and line."""
     problems = []
@@ -215,23 +248,3 @@ def check_themes(loaded: LoadedSettings, templates: Templates) -> None:
             problems.append(f"{place}: {name}: no folder mail/{newsletter.theme} of templates")
     if problems:
         raise ConfigError("\n".join(problems))
-
-
-def _feed_spec(settings: Settings, key: str, feed: FeedSettings) -> FeedSpec:
-    return FeedSpec(
-        key=key,
-        title=feed.title,
-        description=feed.description or feed.title,
-        language=feed.language or settings.language,
-        formats=tuple(feed.formats),
-        content=feed.content,
-        window=feed.window,
-        selection=Selection(
-            sources=frozenset(feed.sources),
-            sections=frozenset(feed.sections),
-            topics=frozenset(feed.topics),
-            languages=frozenset(feed.languages),
-        ),
-        base_url=settings.base_url,
-        site_title=settings.title,
-    )

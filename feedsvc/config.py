@@ -1,131 +1,46 @@
-"""The settings: the only list of keys, their defaults and their units.
+"""The settings: with config_feeds.py the only list of keys, their defaults and their units.
 
 Reading the file, the environment and reporting mistakes is config_file.py's work.
 """
 
-import re
 from collections.abc import Iterator
-from datetime import UTC, datetime
-from email.utils import parseaddr
 from os.path import normpath
 from pathlib import Path
 from typing import Annotated, Literal
 from urllib.parse import urlsplit
-from zoneinfo import ZoneInfo
 
-from babel import Locale, UnknownLocaleError
-from cronsim import CronSim, CronSimError
-from email_validator import EmailNotValidError, validate_email
-from pydantic import (
-    AfterValidator,
-    BaseModel,
-    ConfigDict,
-    Field,
-    SecretStr,
-    field_validator,
-    model_validator,
+from pydantic import AfterValidator, ConfigDict, Field, SecretStr, field_validator, model_validator
+
+from feedsvc.config_feeds import FeedSettings, Selected, WebSubSettings
+from feedsvc.config_values import (
+    HOST,
+    LOOPBACK_HOSTS,
+    Cron,
+    Key,
+    Language,
+    Mailbox,
+    Network,
+    OneLine,
+    Section,
+    Zone,
+    check_path,
 )
 
-from feedsvc.model.feed import FeedFormat
-from feedsvc.model.language import language_tag
 
-LOOPBACK_HOSTS = frozenset({"127.0.0.1", "localhost", "::1"})
-_KEY = re.compile(r"[a-z0-9][a-z0-9_-]{0,49}\Z")
-#: A host with or without a port: no user, no password, no blank.
-_HOST = re.compile(r"(?:\[[0-9a-fA-F:.]+\]|[^\s@:/\[\]]+)(?::[0-9]+)?\Z")
-_ONE_LINE = re.compile(r"[^\x00-\x1f\x7f\x85\u2028\u2029]+\Z")
-
-
-def _check_zone(value: str) -> str:
-    try:
-        ZoneInfo(value)
-    except (KeyError, ValueError, OSError) as error:
-        raise ValueError(
-            f"not a time zone name: {value!r} (write for example Asia/Shanghai)"
-        ) from error
-    return value
-
-
-def _check_cron(value: str) -> str:
-    if len(value.split()) != 5:
-        raise ValueError("a schedule has five fields: minute hour day month weekday")
-    try:
-        if next(CronSim(value, datetime.now(UTC)), None) is None:
-            raise ValueError(f"never comes due: {value!r}")
-    except CronSimError as error:
-        raise ValueError(f"not a schedule: {error}") from error
-    return value
-
-
-def _check_language(value: str) -> str:
-    try:
-        Locale.parse(value, sep="-")
-    except (UnknownLocaleError, ValueError) as error:
-        raise ValueError(
-            f"not a language tag: {value!r} (write for example zh-CN or en)"
-        ) from error
-    return language_tag(value)
-
-
-def _check_one_line(value: str) -> str:
-    if not _ONE_LINE.match(value.strip()):
-        raise ValueError("must be one line of text, and not empty")
-    return value.strip()
-
-
-def _check_path(value: Path) -> Path:
-    if value == Path():
-        raise ValueError("name a folder or file of its own")
-    return value
-
-
-def _check_key(value: str) -> str:
-    if not _KEY.match(value):
-        raise ValueError(
-            "a name has lower-case letters, digits, - and _, at most 50, and starts with a letter"
-            " or digit"
-        )
-    return value
-
-
-Zone = Annotated[str, AfterValidator(_check_zone)]
-Cron = Annotated[str, AfterValidator(_check_cron)]
-Language = Annotated[str, AfterValidator(_check_language)]
-OneLine = Annotated[str, AfterValidator(_check_one_line)]
-Key = Annotated[str, AfterValidator(_check_key)]
-
-
-def split_mailbox(value: str) -> tuple[str, str]:
-    """Name and address of a mailbox such as `News <news@example.com>`."""
-    return parseaddr(value)
-
-
-def _check_mailbox(value: str) -> str:
-    value = _check_one_line(value)
-    _, address = split_mailbox(value)
-    try:
-        # Names under .test, .example and localhost are fine for a service that is being tried.
-        validate_email(address, check_deliverability=False, test_environment=True)
-    except EmailNotValidError as error:
-        raise ValueError(f"needs an address, such as News <news@example.com>: {error}") from error
-    return value
-
-
-Mailbox = Annotated[str, AfterValidator(_check_mailbox)]
-
-
-class _Section(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True, str_strip_whitespace=True)
-
-
-class ServerSettings(_Section):
+class ServerSettings(Section):
     """Where the web server listens."""
 
     host: str = "127.0.0.1"
     port: int = Field(default=8000, ge=0, le=65535)
+    #: Addresses or networks of web servers in front, whose X-Forwarded-For is believed.
+    trusted_proxies: list[Network] = Field(default=["127.0.0.0/8", "::1/128"])
+    #: Requests for one feed document that one client may make; 0 for no limit.
+    feed_requests_per_minute: int = Field(default=60, ge=0, le=100000)
+    #: Addresses or networks that may read /metrics.
+    metrics_from: list[Network] = Field(default=["127.0.0.0/8", "::1/128"])
 
 
-class DatabaseSettings(_Section):
+class DatabaseSettings(Section):
     """Where rows are kept."""
 
     #: `sqlite:///path` (relative to the configuration file) or `postgresql://user@host/name`.
@@ -139,24 +54,24 @@ class DatabaseSettings(_Section):
         return value
 
 
-class KeySettings(_Section):
+class KeySettings(Section):
     """Where the signing keys are kept."""
 
     file: Path = Path("data/keys.json")
 
 
-class TemplateSettings(_Section):
+class TemplateSettings(Section):
     """Where the operator's own templates are; what is missing there is taken from ours."""
 
     folder: Path | None = None
 
 
-class SourceSettings(_Section):
+class SourceSettings(Section):
     """A place articles come from."""
 
     #: `folder` of Markdown, HTML and text files; `page` for saved news pages (a file or a folder).
     type: Literal["folder", "page"]
-    path: Annotated[Path, AfterValidator(_check_path)]
+    path: Annotated[Path, AfterValidator(check_path)]
     language: Language | None = None
     #: Zone of times written without one; the service's own by default.
     time_zone: Zone | None = None
@@ -169,29 +84,7 @@ class SourceSettings(_Section):
     rescan_seconds: float = Field(default=60, ge=0.2, le=86400)
 
 
-class _Selected(_Section):
-    sources: list[str] = []
-    sections: list[str] = []
-    topics: list[str] = []
-    languages: list[Language] = []
-
-
-class FeedSettings(_Selected):
-    """A selection of articles published as documents for feed readers."""
-
-    title: OneLine
-    description: str = ""
-    language: Language | None = None
-    formats: list[FeedFormat] = Field(
-        default=[FeedFormat.RSS, FeedFormat.ATOM, FeedFormat.JSON], min_length=1
-    )
-    #: Whole articles, or excerpts that link to them.
-    content: Literal["full", "summary"] = "full"
-    #: How many articles a document holds.
-    window: int = Field(default=50, ge=1, le=1000)
-
-
-class ScheduleSettings(_Section):
+class ScheduleSettings(Section):
     """A rhythm of a newsletter."""
 
     label: OneLine
@@ -199,7 +92,7 @@ class ScheduleSettings(_Section):
     time_zone: Zone | None = None
 
 
-class NewsletterSettings(_Selected):
+class NewsletterSettings(Selected):
     """What people subscribe to."""
 
     model_config = ConfigDict(
@@ -223,7 +116,7 @@ class NewsletterSettings(_Selected):
     schedules: dict[Key, ScheduleSettings] = Field(min_length=1)
 
 
-class EmlFolderRelaySettings(_Section):
+class EmlFolderRelaySettings(Section):
     """Writes every mail as a file; nothing leaves the machine."""
 
     type: Literal["eml_folder"]
@@ -231,7 +124,7 @@ class EmlFolderRelaySettings(_Section):
     connections: int = Field(default=4, ge=1, le=100)
 
 
-class SmtpRelaySettings(_Section):
+class SmtpRelaySettings(Section):
     """Hands mail to an SMTP server."""
 
     type: Literal["smtp"]
@@ -261,7 +154,7 @@ class SmtpRelaySettings(_Section):
 RelaySettings = Annotated[EmlFolderRelaySettings | SmtpRelaySettings, Field(discriminator="type")]
 
 
-class SendingSettings(_Section):
+class SendingSettings(Section):
     """How mail is sent."""
 
     #: A worker whose heartbeat is older than this is dead, and its work taken over.
@@ -277,7 +170,14 @@ class SendingSettings(_Section):
     notice_expires_hours: float = Field(default=48, gt=0, le=48)
 
 
-class Settings(_Section):
+class ExportSettings(Section):
+    """Feed documents as files, for a web server or a content delivery network."""
+
+    #: Kept equal to what is served; None: no files are written.
+    folder: Annotated[Path, AfterValidator(check_path)] | None = None
+
+
+class Settings(Section):
     """Everything config.toml may say."""
 
     #: Address people reach this service at, without a path; links in mails start with it.
@@ -290,9 +190,13 @@ class Settings(_Section):
     keys: KeySettings = KeySettings()
     templates: TemplateSettings = TemplateSettings()
     sending: SendingSettings = SendingSettings()
-    sources: dict[Key, SourceSettings] = {}
-    feeds: dict[Key, FeedSettings] = {}
-    newsletters: dict[Key, NewsletterSettings] = {}
+    sources: dict[Key, SourceSettings] = Field(default={})
+    feeds: dict[Key, FeedSettings] = Field(default={})
+    #: Names of feeds that are no more: readers are told to stop asking.
+    retired_feeds: list[Key] = Field(default=[])
+    websub: WebSubSettings = WebSubSettings()
+    export: ExportSettings = ExportSettings()
+    newsletters: dict[Key, NewsletterSettings] = Field(default={})
     relay: RelaySettings = EmlFolderRelaySettings(type="eml_folder")
 
     @field_validator("base_url")
@@ -300,7 +204,7 @@ class Settings(_Section):
     def _base_url_is_absolute(cls, value: str) -> str:
         parts = urlsplit(value)
         try:
-            is_address = parts.scheme in ("http", "https") and bool(_HOST.match(parts.netloc))
+            is_address = parts.scheme in ("http", "https") and bool(HOST.match(parts.netloc))
             is_address = is_address and parts.port != 0
         except ValueError:  # a port beyond 65535
             is_address = False
@@ -316,6 +220,7 @@ class Settings(_Section):
             *self._one_click_needs_https(),
             *self._sources_exist(),
             *self._sources_are_apart(),
+            *self._feed_names_are_apart(),
         ]
         if problems:
             raise ValueError("\n".join(problems))
@@ -335,6 +240,20 @@ class Settings(_Section):
                 for source in one.sources:
                     if source not in self.sources:
                         yield f"{kind}.{key}.sources: no source is named {source!r}"
+
+    def _feed_names_are_apart(self) -> Iterator[str]:
+        """A name leads to one feed, or is gone."""
+        owners = dict.fromkeys(self.feeds, "a feed")
+        for key, feed in self.feeds.items():
+            if feed.newsletter is not None and feed.newsletter not in self.newsletters:
+                yield f"feeds.{key}.newsletter: no newsletter is named {feed.newsletter!r}"
+            for old in feed.formerly:
+                if old in owners:
+                    yield f"feeds.{key}.formerly: {old!r} is the name of {owners[old]}"
+                owners[old] = f"what feeds.{key} was"
+        for position, old in enumerate(self.retired_feeds):
+            if old in owners:
+                yield f"retired_feeds.{position}: {old!r} is the name of {owners[old]}"
 
     def _sources_are_apart(self) -> Iterator[str]:
         """Two sources on one place would make every article twice."""

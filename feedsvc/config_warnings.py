@@ -4,8 +4,8 @@ from collections.abc import Iterator
 from importlib.util import find_spec
 from urllib.parse import urlsplit
 
-from feedsvc.config import LOOPBACK_HOSTS
 from feedsvc.config_file import LoadedSettings
+from feedsvc.config_values import LOOPBACK_HOSTS
 
 
 def find_mismatches(loaded: LoadedSettings) -> list[str]:

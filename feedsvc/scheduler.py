@@ -20,6 +20,10 @@ log = structlog.get_logger(__name__)
 
 #: Seconds between sweeps: how late a lost poke is noticed.
 SWEEP_SECONDS = 1
+#: Seconds between storing numbers of readers: what a crash can lose of them.
+COUNT_SECONDS = 60
+#: Seconds between looks at what failed after a publication, and between prunings.
+CATCH_UP_SECONDS, PRUNE_SECONDS = 10, 24 * 3600
 
 
 class Scheduler:
@@ -40,11 +44,17 @@ class Scheduler:
 
     async def start(self) -> None:
         """Publish what the configuration may have changed, look at every source, then keep time."""
-        await self._poke("publish", self._app.pipeline.publish)
+        await self._poke("publish", self._app.pipeline.start)
         for key in self._app.sources:
             await self._poke(f"scan {key}", partial(self._app.pipeline.ask_ingest, key))
         await self._poke("arm", self._arm)
         self._clock.add_job(self._sweep, "interval", seconds=SWEEP_SECONDS, id="sweep")
+        for name, work, seconds in (
+            ("count readers", self._app.pipeline.count_readers, COUNT_SECONDS),
+            ("catch up", self._app.pipeline.catch_up, CATCH_UP_SECONDS),
+            ("prune", self._app.pipeline.prune, PRUNE_SECONDS),
+        ):
+            self._clock.add_job(self._poke, "interval", seconds=seconds, args=[name, work], id=name)
         for key, source in self._app.settings.sources.items():
             self._clock.add_job(
                 self._poke,

@@ -18,7 +18,8 @@ from sqlalchemy import func, select, table, text
 from sqlalchemy.ext.asyncio import AsyncSession
 from typer.testing import CliRunner
 
-from feedsvc.articles import metadata as front_matter
+from feedsvc.articles import media as media_fields
+from feedsvc.articles import metadata as metadata_fields
 from feedsvc.audience.subscriptions import request_subscription
 from feedsvc.cli import app
 from feedsvc.config import EmlFolderRelaySettings, Settings, SmtpRelaySettings
@@ -146,10 +147,14 @@ def _defaults(model: type[BaseModel], path: str = "") -> Iterator[tuple[str, Any
             yield "relay.type", "eml_folder"
         elif get_origin(kind) is dict:
             yield from _defaults(get_args(kind)[1], f"{key}.{ANY}.")
-        elif isinstance(kind, type) and issubclass(kind, BaseModel):
-            yield from _defaults(kind, f"{key}.")
+        elif sections := [one for one in (kind, *get_args(kind)) if _is_section(one)]:
+            yield from _defaults(sections[0], f"{key}.")
         else:
             yield key, info.get_default(call_default_factory=True)
+
+
+def _is_section(kind: Any) -> bool:
+    return isinstance(kind, type) and issubclass(kind, BaseModel)
 
 
 def _shown(default: Any) -> str:
@@ -199,8 +204,9 @@ def test_every_name_in_front_matter_is_told() -> None:
     told = {name for row in _rows(STARTING, "### Front matter") for name in _code(row[1])}
     known = {
         name
-        for names in vars(front_matter).values()
-        if isinstance(names, tuple)
+        for module in (metadata_fields, media_fields)
+        for key, names in vars(module).items()
+        if isinstance(names, tuple) or key == "_PEOPLE"
         for name in names
         if isinstance(name, str)
     }

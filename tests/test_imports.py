@@ -48,7 +48,13 @@ SIDEWAYS = {("config", "model")}
 SOLE_USERS = {"feedgen": "feedsvc.feeds.syndication"}
 
 #: Who may look at the clock; everybody else is given the time.
-CLOCK_READERS = ("feedsvc.app", "feedsvc.scheduler", "feedsvc.config", "feedsvc.cli")
+CLOCK_READERS = (
+    "feedsvc.app",
+    "feedsvc.scheduler",
+    "feedsvc.config",
+    "feedsvc.config_values",
+    "feedsvc.cli",
+)
 #: A file that is still being written is told by the clock that stamps files, and by no other.
 FILE_CLOCK = ("feedsvc.sources.files", "time.time")
 CLOCKS = {

@@ -8,6 +8,7 @@ import unicodedata
 import uuid
 from collections.abc import Callable
 from dataclasses import asdict
+from typing import Any
 
 from feedsvc.model.article import ArticleData
 
@@ -57,6 +58,9 @@ def digest_content(data: ArticleData) -> str:
     seen = asdict(data)
     for unseen in ("content_hash", "draft", "extra", "updated_at", "slug"):
         del seen[unseen]
+    # Only where there is any, so that the digests of articles without media stay what they were.
+    if media := media_of(data):
+        seen["extra"] = media
     seen["published_at"] = None if is_dated_by_file(data) else data.published_at.isoformat()
     text = json.dumps(seen, ensure_ascii=False, sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()
@@ -65,6 +69,11 @@ def digest_content(data: ArticleData) -> str:
 def is_dated_by_file(data: ArticleData) -> bool:
     """Whether its author gave no date, so that the file's own was taken."""
     return DATED_BY_FILE in data.extra
+
+
+def media_of(data: ArticleData) -> dict[str, Any]:
+    """What `Article.extra` is to hold of it: all but what concerns reading it."""
+    return {name: value for name, value in data.extra.items() if name != DATED_BY_FILE}
 
 
 def _from_title(title: str) -> str:

@@ -31,7 +31,7 @@ _LANGUAGES = ("language", "lang")
 _SUMMARIES = ("summary", "description", "excerpt", "摘要")
 _IMAGES = ("image", "cover", "featured_image", "cover_image", "thumbnail")
 _URLS = ("canonical", "canonical_url", "url", "link", "permalink")
-_ENCLOSURES = ("enclosure", "enclosures")
+ENCLOSURES = ("enclosure", "enclosures", "附件")
 
 MAX_TITLE_LENGTH = 500
 #: Longest section, topic or name of an author (characters).
@@ -151,7 +151,7 @@ class Metadata:
     def enclosures(self, base_url: str | None) -> tuple[Enclosure, ...]:
         """Files that go with it: addresses, or maps of url, type and length in bytes."""
         found = []
-        for name in _ENCLOSURES:
+        for name in ENCLOSURES:
             value = self.front_matter.values.get(name, "")
             for one in value if isinstance(value, list) else [value]:
                 if one:

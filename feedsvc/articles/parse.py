@@ -15,6 +15,7 @@ from feedsvc.articles.excerpt import excerpt, plain_text
 from feedsvc.articles.front_matter import split_front_matter
 from feedsvc.articles.identity import DATED_BY_FILE, digest_content
 from feedsvc.articles.markdown import render_markdown
+from feedsvc.articles.media import read_media
 from feedsvc.articles.metadata import MAX_TITLE_LENGTH, Metadata, shorten
 from feedsvc.articles.pages import read_page
 from feedsvc.articles.plain import render_plain, split_title
@@ -26,7 +27,7 @@ from feedsvc.model.language import language_tag
 
 #: To be raised whenever the same bytes become another article than before: everything stored is
 #: then read again.
-PARSER_VERSION = 1
+PARSER_VERSION = 2
 
 _MAX_SUMMARY_LENGTH = 1000
 #: Where the head of an HTML document is looked for (characters).
@@ -92,7 +93,8 @@ def parse_article(raw: RawItem, defaults: Defaults) -> ArticleData:
     title, content = _settle_title(fields.title(), body)
     if not title:
         raise BrokenArticle(raw.location, "has no title: add `title: …` or a first heading", 1)
-    published_at = fields.published_at()
+    published_at, enclosures = fields.published_at(), fields.enclosures(base_url)
+    media = read_media(front_matter, raw.location, base_url) if enclosures else {}
     return _with_digest(
         ArticleData(
             title=title,
@@ -106,10 +108,10 @@ def parse_article(raw: RawItem, defaults: Defaults) -> ArticleData:
             authors=fields.authors(),
             url=url,
             image=fields.image(base_url),
-            enclosures=fields.enclosures(base_url),
+            enclosures=enclosures,
             slug=fields.slug(),
             draft=fields.is_draft(),
-            extra={} if published_at else {DATED_BY_FILE: "yes"},
+            extra=media if published_at else {**media, DATED_BY_FILE: "yes"},
         )
     )
 

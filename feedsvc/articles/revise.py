@@ -6,7 +6,7 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Any
 
-from feedsvc.articles.identity import is_dated_by_file
+from feedsvc.articles.identity import is_dated_by_file, media_of
 from feedsvc.articles.moves import gone_fingerprint, is_gone
 from feedsvc.model.article import Article, ArticleData, ArticleState
 
@@ -124,6 +124,7 @@ def _content(data: ArticleData) -> dict[str, Any]:
         "summary": data.summary,
         "image": data.image,
         "enclosures": [asdict(one) for one in data.enclosures],
+        "extra": media_of(data),
         "content_hash": data.content_hash,
     }
 

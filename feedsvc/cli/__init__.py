@@ -40,12 +40,24 @@ def version() -> None:
 
 
 def _register() -> None:
-    from feedsvc.cli import articles, check_config, deliveries, demo, editions, serve, subscribers
+    from feedsvc.cli import (
+        articles,
+        check_config,
+        deliveries,
+        demo,
+        editions,
+        export,
+        feeds,
+        serve,
+        subscribers,
+    )
 
     serve.register(app)
     demo.register(app)
     check_config.register(app)
     articles.register(app)
+    feeds.register(app)
+    export.register(app)
     editions.register(app)
     subscribers.register(app)
     deliveries.register(app)

@@ -94,6 +94,7 @@ def publish(as_json: JsonOption = False, config: ConfigOption = None) -> None:
 
     async def work(app: "App") -> list[str]:
         changed = await app.pipeline.publish()
+        await app.pipeline.prune()
         return [f"{app.settings.base_url}/{document.path}" for document in changed]
 
     changed = run_with_app(config, work)
@@ -120,19 +121,12 @@ def trace(
 
     async def work(app: "App") -> dict[str, Any]:
         from feedsvc.editions.appearances import load_appearances
-        from feedsvc.feeds.select import select_articles
+        from feedsvc.feeds.fragment_store import find_feeds
 
         async with app.database.read() as session:
             found = await _find_article(session, article, list(app.sources))
             appearances = await load_appearances(session, found.id or 0)
-            feeds = [
-                spec.key
-                for spec in app.pipeline.feeds
-                if any(
-                    one.id == found.id
-                    for one in await select_articles(session, spec.selection, spec.window)
-                )
-            ]
+            feeds = await find_feeds(session, found.id or 0)
         return {
             "article": found.model_dump(exclude={"content", "summary", "fingerprint"}),
             "feeds": feeds,

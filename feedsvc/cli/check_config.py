@@ -24,7 +24,7 @@ def check_config(
 
     Example: `feedsvc check-config --config config.toml`
     """
-    from feedsvc.app import check_themes
+    from feedsvc.app import check_feeds, check_themes
     from feedsvc.config_warnings import find_mismatches, find_missing
     from feedsvc.editions.calendar import next_due_times
     from feedsvc.kit.templating import Templates
@@ -35,6 +35,7 @@ def check_config(
     templates = Templates(loaded.base / folder if folder else None)
     templates.check()
     check_themes(loaded, templates)
+    check_feeds(loaded)
     warnings = [*find_mismatches(loaded), *find_missing(loaded)]
     now = datetime.now(UTC)
     due = {

@@ -52,6 +52,20 @@ title = "河畔：中文文章"
 language = "zh-CN"
 languages = ["zh-CN"]
 
+[feeds.topics]
+title = "Riverside: {{name}}"
+each = "topic"
+
+[feeds.listen]
+title = "Riverside, to be heard 听河畔"
+description = "Articles that are read aloud."
+filter = "has enclosure"
+
+[feeds.listen.podcast]
+author = "Riverside 河畔"
+categories = ["News > Daily News"]
+owner = "Riverside 河畔 <news@example.com>"
+
 [newsletters.riverside]
 title = "Riverside 河畔"
 from = "Riverside 河畔 <news@example.com>"
@@ -149,8 +163,9 @@ def _announce(folder: Path) -> "Callable[[App, int], None]":
         say("2. It runs:")
         say(f"   site        {base_url}/")
         say(f"   subscribe   {base_url}/subscribe")
-        for key in app.settings.feeds:
-            say(f"   feeds       {base_url}/feeds/{key}/rss.xml  atom.xml  feed.json")
+        say(f"   feeds       {base_url}/feeds  (all of them, and how to follow them)")
+        for spec in app.pipeline.feeds.specs:
+            say(f"               {base_url}/feeds/{spec.key}/rss.xml  atom.xml  feed.json")
         say(f"   articles    {folder / 'articles'}")
         say(f"   mail        {folder / 'outbox'}  (written to files; nothing leaves this machine)")
 

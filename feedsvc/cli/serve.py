@@ -50,8 +50,7 @@ def serve(config: ConfigOption = None) -> None:
 def _announce(path: Path) -> "Callable[[App, int], None]":
     def announce(app: "App", port: int) -> None:
         say(f"feedsvc serves {app.settings.base_url} on port {port} (configured by {path})")
-        for key in app.settings.feeds:
-            say(f"  feed        {app.settings.base_url}/feeds/{key}/rss.xml")
+        say(f"  feeds       {app.settings.base_url}/feeds")
         say(f"  subscribe   {app.settings.base_url}/subscribe")
         say(f"  mail goes   {app.settings.relay.type}")
         say("Stop with Ctrl-C.")
@@ -77,8 +76,9 @@ async def run_server(
         beside: run while all runs; cancelled at the end.
     """
     from feedsvc.app import App
-    from feedsvc.web.feed_cache import FeedCache
+    from feedsvc.kit.allocator import keep_freed_memory
 
+    keep_freed_memory()
     stop = stop or asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
@@ -86,8 +86,10 @@ async def run_server(
     attempt = 0
     while not stop.is_set():
         try:
-            cache = FeedCache()
-            async with App.open(loaded, serve=cache.take) as app:
+            opened: list[App] = []
+            cache = _feed_cache(loaded, opened)
+            async with App.open(loaded, serve=cache.take, drop_pages=cache.drop_pages) as app:
+                opened.append(app)
                 attempt = 0
                 if before is not None:
                     await before(app)
@@ -99,6 +101,18 @@ async def run_server(
             say_error(f"{error}. Trying again in {wait} s.")
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(stop.wait(), wait)
+
+
+def _feed_cache(loaded: "LoadedSettings", opened: "list[App]") -> "FeedCache":
+    """What serves feeds; the application that stands behind it is opened after it."""
+    from feedsvc.web.feed_cache import FeedCache
+    from feedsvc.web.feed_policy import ServingPolicy
+
+    return FeedCache(
+        ServingPolicy.of(loaded.settings),
+        archives=lambda path: opened[0].pipeline.open_page(path),
+        note=lambda *seen: opened[0].readers.note(*seen),
+    )
 
 
 async def _run(
@@ -132,6 +146,8 @@ async def _run(
             stopped.cancel()
             extra.cancel()
             results = await asyncio.gather(jobs, web, stopped, extra, return_exceptions=True)
+            with contextlib.suppress(DatabaseUnavailable):
+                await app.pipeline.count_readers()
         for result in results:
             if isinstance(result, Exception):
                 raise result
@@ -165,6 +181,7 @@ def _web_server(app: "App", cache: "FeedCache") -> "uvicorn.Server":
     import uvicorn
 
     from feedsvc.web.application import create_application
+    from feedsvc.web.feed_protocol import feed_protocol
     from feedsvc.web.services import WebServices
 
     loop = asyncio.get_running_loop()
@@ -198,9 +215,12 @@ def _web_server(app: "App", cache: "FeedCache") -> "uvicorn.Server":
             application,
             host=app.settings.server.host,
             port=app.settings.server.port,
-            log_level="warning",
+            http=feed_protocol(cache.endpoint),
+            # SECURITY: below errors it has a line for each broken request; anybody can send those.
+            log_level="error",
             access_log=False,
             lifespan="off",
+            ws="none",
             server_header=False,
             date_header=True,
             timeout_keep_alive=15,

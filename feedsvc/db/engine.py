@@ -5,6 +5,8 @@ writers of this process queue in order instead of meeting at the busy timeout.
 """
 
 import asyncio
+import sqlite3
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -16,10 +18,14 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, create_async_engine
 from sqlalchemy.pool import AsyncAdaptedQueuePool
 
+from feedsvc.db.direct import DirectReader
 from feedsvc.errors import DatabaseUnavailable
 
 AfterCommit = Callable[[], Awaitable[None] | None]
 _AFTER = "after_commit"
+_DIRECT = "direct_reader"
+_WAL_ATTEMPTS = 100
+_WAL_PAUSE_SECONDS = 0.05
 _BUSY_TIMEOUT_MS = 10_000
 
 
@@ -39,6 +45,15 @@ def after_commit(session: AsyncSession, action: AfterCommit) -> None:
     session.info.setdefault(_AFTER, []).append(action)
 
 
+def direct_reader(session: AsyncSession) -> DirectReader | None:
+    """What reads the session's database at once, outside of its transaction; None on PostgreSQL.
+
+    It sees what has been committed by the time it reads, and not what the session has written.
+    """
+    reader: DirectReader | None = session.info.get(_DIRECT)
+    return reader
+
+
 class Database:
     """Hands out transactions. Values go in and out of them; no transaction spans the network."""
 
@@ -52,11 +67,13 @@ class Database:
             Path(self.url.database or "").parent.mkdir(parents=True, exist_ok=True)
             self.engine = _sqlite_engine(self.url)
             self.read_engine = self.engine.execution_options(sqlite_begin="BEGIN")
+            self.direct: DirectReader | None = DirectReader(Path(self.url.database or ""))
         else:
             self.engine = create_async_engine(
                 self.url, pool_pre_ping=True, pool_size=10, hide_parameters=True
             )
             self.read_engine = self.engine
+            self.direct = None
 
     @property
     def path(self) -> Path | None:
@@ -98,9 +115,11 @@ class Database:
     async def _transaction(self, engine: AsyncEngine) -> AsyncIterator[AsyncSession]:
         try:
             async with AsyncSession(engine, expire_on_commit=False, autoflush=False) as session:
+                session.info[_DIRECT] = self.direct
                 yield session
-        except (OSError, DBAPIError) as error:
-            if isinstance(error, OSError) or error.connection_invalidated or is_outage(error):
+        except (OSError, DBAPIError, sqlite3.Error) as error:
+            is_invalid = isinstance(error, DBAPIError) and error.connection_invalidated
+            if isinstance(error, OSError) or is_invalid or is_outage(error):
                 raise DatabaseUnavailable(self._outage_text(error)) from error
             raise
 
@@ -113,9 +132,13 @@ class Database:
         """Make sure the database answers. Raises DatabaseUnavailable."""
         async with self.read() as session:
             await session.execute(text("SELECT 1"))
+            if self.direct is not None:
+                await asyncio.to_thread(self.direct.open)
 
     async def dispose(self) -> None:
         """Close all connections."""
+        if self.direct is not None:
+            self.direct.close()
         await self.engine.dispose()
 
 
@@ -147,6 +170,22 @@ def is_outage(error: BaseException) -> bool:
     return any(sign in seen for sign in _OUTAGES)
 
 
+def _switch_to_wal(cursor: Any) -> None:
+    """Have writers and readers go on beside one another; the file remembers it.
+
+    QUIRK: while the mode changes, SQLite refuses others at once instead of having them wait, so
+    processes that start together on a new file must try again.
+    """
+    for attempts_left in reversed(range(_WAL_ATTEMPTS)):
+        try:
+            cursor.execute("PRAGMA journal_mode=WAL")
+            return
+        except sqlite3.OperationalError as error:
+            if "locked" not in str(error) or not attempts_left:
+                raise
+            time.sleep(_WAL_PAUSE_SECONDS)
+
+
 def _sqlite_engine(url: URL) -> AsyncEngine:
     engine = create_async_engine(
         url,
@@ -160,12 +199,12 @@ def _sqlite_engine(url: URL) -> AsyncEngine:
         connection.isolation_level = None  # our BEGIN, not the driver's
         cursor = connection.cursor()
         for pragma in (
-            "journal_mode=WAL",
-            "synchronous=FULL",
             f"busy_timeout={_BUSY_TIMEOUT_MS}",
+            "synchronous=FULL",
             "foreign_keys=ON",
         ):
             cursor.execute(f"PRAGMA {pragma}")
+        _switch_to_wal(cursor)
         cursor.close()
 
     @event.listens_for(engine.sync_engine, "begin")

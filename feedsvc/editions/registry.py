@@ -9,7 +9,8 @@ from sqlalchemy import func, select
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlmodel import col
 
-from feedsvc.config import NewsletterSettings, Settings, split_mailbox
+from feedsvc.config import NewsletterSettings, Settings
+from feedsvc.config_values import split_mailbox
 from feedsvc.errors import NotFound
 from feedsvc.model.newsletter import Newsletter, Schedule
 from feedsvc.model.subscriber import Subscription, SubscriptionState

@@ -1,26 +1,39 @@
-"""Feed documents: rendered from articles, stored as bytes with their validators, loaded again.
+"""Feed documents: checked and coded, stored as bytes with their validators, loaded again.
 
-Rendering touches no database; storing writes only what differs. A reader's validators hold
-because of two rules: the entity tag is a digest of the identity bytes, and `last_modified` moves
-forward by at least a second whenever the tag moves.
+A reader's validators hold because of two rules: the entity tag is a digest of the identity bytes,
+and `last_modified` moves forward by at least a second whenever the tag moves, but never past the
+present. Writes only what differs. Renders nothing, and compresses nothing within a transaction.
 """
 
-import asyncio
-import hashlib
-import zlib
-from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
+from collections.abc import Collection, Iterable, Iterator, Mapping
+from datetime import datetime
+from typing import Any, TypeVar
 
-from sqlalchemy import and_, delete, func, insert, select, tuple_, update
-from sqlalchemy.engine import CursorResult, Row
+import structlog
+from sqlalchemy import and_, delete, or_, select, tuple_, update
+from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.engine import CursorResult
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.sql.elements import ColumnElement
 from sqlmodel import col
 
-from feedsvc.feeds.entries import EMPTY_FEED_AT, Content, Head, clean_text
-from feedsvc.feeds.fragments import FragmentCache, Rendering, collect_fragments
-from feedsvc.feeds.jsonfeed import json_frame
+from feedsvc.errors import DocumentRefused
+from feedsvc.feeds.check import check_document
+from feedsvc.feeds.entries import clean_text
+from feedsvc.feeds.render import RenderedFeed
+from feedsvc.feeds.select import WindowRow
+from feedsvc.feeds.spec import FeedSpec
+from feedsvc.feeds.variants import compress_each
+from feedsvc.feeds.versions import (
+    NewVersion,
+    PreparedDocument,
+    PreparedFeed,
+    StoredVersion,
+    StoreOutcome,
+    entity_tag,
+    plan_versions,
+)
+from feedsvc.feeds.versions import next_last_modified as next_last_modified  # for archive pages
 from feedsvc.model.article import Article
 from feedsvc.model.feed import (
     MEDIA_TYPES,
@@ -28,234 +41,146 @@ from feedsvc.model.feed import (
     FeedFormat,
     ServedDocument,
     document_path,
+    document_url,
 )
-from feedsvc.model.ports import Selection
 
-_ETAG_LENGTH = 32  # hexadecimal digits: 128 bits
-_GZIP_LEVEL = 6
-_GZIP_WINDOW = 31  # zlib's way to ask for gzip's frame
-_LAST_MODIFIED_STEP = timedelta(seconds=1)  # HTTP dates have no finer one
+log = structlog.get_logger(__name__)
 
-
-@dataclass(frozen=True, slots=True)
-class FeedSpec:
-    """What a feed is: its words, which articles it holds, and how they are written.
-
-    `base_url` has no trailing slash; `window` is a number of articles.
-    """
-
-    key: str
-    title: str
-    description: str
-    language: str
-    formats: tuple[FeedFormat, ...]
-    content: Content
-    window: int
-    selection: Selection
-    base_url: str
-    site_title: str
-
-    def head(self, feed_format: FeedFormat, updated_at: datetime) -> Head:
-        """What this feed says of itself in a format."""
-        title = " ".join(clean_text(self.title).split())
-        return Head(
-            title=title,
-            description=clean_text(self.description).strip(),
-            language=self.language,
-            home_url=f"{self.base_url}/",
-            self_url=f"{self.base_url}/{document_path(self.key, feed_format)}",
-            author=" ".join(clean_text(self.site_title).split()) or title,
-            updated_at=updated_at,
-        )
+_PIECE = 250  # values, or pairs of them, named in one statement
+_Value = TypeVar("_Value", str, tuple[str, str])
+_FORMATS = frozenset(one.value for one in FeedFormat)
 
 
-@dataclass(frozen=True, slots=True)
-class RenderedFeed:
-    """A feed's documents as bytes, and the articles they had to do without."""
-
-    documents: dict[FeedFormat, bytes]
-    #: Article id -> why it could not be written.
-    set_aside: dict[int, str] = field(default_factory=dict)
-
-
-def render_documents(
-    spec: FeedSpec, articles: Sequence[Article], cache: FragmentCache | None = None
-) -> RenderedFeed:
-    """Write a feed in all its formats. Blocking; for long windows run it in a thread.
-
-    The same articles give the same bytes, whenever and however often this runs.
+def prepare_documents(
+    spec: FeedSpec, rendered: RenderedFeed, known: Mapping[FeedFormat, str]
+) -> PreparedFeed:
+    """Check a feed's documents, and code those that differ. Blocking: run it in a thread.
 
     Args:
-        articles: in the order the entries are to stand in.
-        cache: entries written before; what is missing there is written and added.
+        known: tags of the stored documents (`load_etags`); what has them is not coded again.
+
+    Raises:
+        DocumentRefused: one of them must not be served; then none of the feed's is.
     """
-    rendering = Rendering(spec.base_url, spec.content, spec.formats)
-    fragments, set_aside = collect_fragments(
-        spec.key, rendering, articles, FragmentCache() if cache is None else cache
+    # As they are written; see entries.py.
+    guids = [clean_text(entry.guid) for entry in rendered.entries]
+    for feed_format, body in rendered.documents.items():
+        # Also those that look like what is stored: perhaps that is the fault.
+        if (reason := check_document(feed_format, body, guids)) is not None:
+            raise DocumentRefused(spec.key, feed_format.value, reason)
+    etags = {one: entity_tag(body) for one, body in rendered.documents.items()}
+    differing = [one for one, etag in etags.items() if known.get(one) != etag]
+    coded = compress_each([rendered.documents[one] for one in differing])
+    variants = dict(zip(differing, coded, strict=True))
+    return tuple(
+        PreparedDocument(one, etags[one], body, variants.get(one))
+        for one, body in rendered.documents.items()
     )
-    updated_at = max((fragment.updated_at for fragment in fragments), default=EMPTY_FEED_AT)
-    documents = {}
-    for feed_format in spec.formats:
-        head = spec.head(feed_format, updated_at)
-        parts = (fragment.parts[feed_format] for fragment in fragments)
-        documents[feed_format] = _join(feed_format, head, parts)
-    return RenderedFeed(documents, set_aside)
-
-
-def _join(feed_format: FeedFormat, head: Head, parts: Iterable[bytes]) -> bytes:
-    if feed_format is FeedFormat.JSON:
-        start, end = json_frame(head)
-        return b"".join((start, b",".join(parts), end))
-    from feedsvc.feeds.syndication import xml_frame  # feedgen is slow to import
-
-    start, end = xml_frame(feed_format, head)
-    return b"".join((start, *parts, end))
-
-
-def entity_tag(body: bytes) -> str:
-    """The strong entity tag of identity bytes, without quotes (RFC 9110 §8.8.3)."""
-    return hashlib.sha256(body).hexdigest()[:_ETAG_LENGTH]
-
-
-def next_last_modified(previous: datetime | None, now: datetime) -> datetime:
-    """The date of a new version: now, and at least a second after the one before.
-
-    It is never in the future as long as a feed is published at most once a second, which is
-    for callers to see to.
-    """
-    second = now.astimezone(UTC).replace(microsecond=0)
-    return second if previous is None else max(previous + _LAST_MODIFIED_STEP, second)
-
-
-def compress(body: bytes) -> bytes:
-    """The gzip form: the same bytes for the same body (no time, no file name in it)."""
-    return zlib.compress(body, _GZIP_LEVEL, wbits=_GZIP_WINDOW)
 
 
 async def store_documents(
-    session: AsyncSession, key: str, rendered: RenderedFeed, now: datetime, basis: int = 0
-) -> list[ServedDocument]:
-    """Store the documents whose identity bytes differ from what is stored; answer those.
+    session: AsyncSession,
+    spec: FeedSpec,
+    prepared: PreparedFeed,
+    now: datetime,
+    basis: int,
+) -> StoreOutcome:
+    """Store the documents whose identity bytes differ from what is stored: all, or none.
 
-    Running it again with the same feed changes nothing. Publish a feed at most once a second.
+    Running it again with the same feed changes nothing.
 
     Args:
         session: a write transaction.
-        key: of the feed.
-        rendered: what it is to hold.
-        now: the present.
-        basis: the number of article changes it was made after. What is stored and was made
+        basis: the number of article changes they were made after. What is stored and was made
             after a later one stays.
     """
-    changed = []
-    for feed_format, body in rendered.documents.items():
-        etag = entity_tag(body)
-        stored = await _find_stored(session, key, feed_format)
-        if stored is not None and stored.basis > basis:
-            continue
-        if stored is not None and stored.etag == etag:
-            if stored.basis != basis:
-                here = _is_document(key, feed_format)
-                await session.execute(update(FeedDocument).where(here).values(basis=basis))
-            continue
-        served = ServedDocument(
-            path=document_path(key, feed_format),
-            media_type=MEDIA_TYPES[feed_format],
-            etag=etag,
-            last_modified=next_last_modified(stored.last_modified if stored else None, now),
-            body=body,
-            body_gzip=await asyncio.to_thread(compress, body),
-        )
-        version = stored.version + 1 if stored else 1
-        await _save(session, key, feed_format, version, served, basis)
-        changed.append(served)
-    return changed
+    for _ in range(len(FeedFormat) + 1):
+        stored = await _hold_stored(session, spec.key)
+        planned = plan_versions(prepared, stored, now, basis)
+        if isinstance(planned, StoreOutcome):
+            return planned
+        if await _save_versions(session, spec.key, planned, basis):
+            await _move_basis(session, spec.key, [one.format for one in prepared], basis)
+            rows = (FeedDocument(**_values(spec.key, one, basis)) for one in planned)
+            return StoreOutcome(changed=tuple(as_served(spec.base_url, row) for row in rows))
+    raise RuntimeError(f"documents of feed {spec.key} vanish while they are stored")
 
 
-async def _find_stored(
-    session: AsyncSession, key: str, feed_format: FeedFormat
-) -> Row[int, str, datetime, int] | None:
-    """Version, tag, date and basis of a stored document, locked until the transaction ends."""
+async def _hold_stored(session: AsyncSession, key: str) -> dict[FeedFormat, StoredVersion]:
+    """What is stored of a feed, locked until the transaction ends."""
     document = FeedDocument
     columns = select(
-        col(document.version), col(document.etag), col(document.last_modified), col(document.basis)
+        col(document.format),
+        col(document.version),
+        col(document.basis),
+        col(document.etag),
+        col(document.last_modified),
     )
-    statement = columns.where(_is_document(key, feed_format)).with_for_update()
-    return (await session.execute(statement)).one_or_none()
-
-
-async def _save(
-    session: AsyncSession,
-    key: str,
-    feed_format: FeedFormat,
-    version: int,
-    served: ServedDocument,
-    basis: int,
-) -> None:
-    values = {
-        "version": version,
-        "basis": basis,
-        "etag": served.etag,
-        "last_modified": served.last_modified,
-        "body": served.body,
-        "body_gzip": served.body_gzip,
+    held = columns.where(col(document.feed) == key).order_by(col(document.format))
+    rows = await session.execute(held.with_for_update())
+    return {
+        FeedFormat(name): StoredVersion(version, made_after, etag, last_modified)
+        for name, version, made_after, etag, last_modified in rows
+        if name in _FORMATS
     }
-    if version == 1:
-        row = insert(FeedDocument).values(feed=key, format=feed_format.value, **values)
-        await session.execute(row)
-    else:
-        change = update(FeedDocument).where(_is_document(key, feed_format)).values(**values)
-        await session.execute(change)
+
+
+async def _save_versions(
+    session: AsyncSession, key: str, planned: Iterable[NewVersion], basis: int
+) -> bool:
+    """Store the versions; False, with nothing stored, when another node made a first one before.
+
+    First versions come first, in the order of their formats on every node, and wait there for
+    one another.
+    """
+    ordered = sorted(planned, key=lambda one: (one.version, one.document.format.value))
+    dialect = session.get_bind().dialect.name
+    insert = sqlite.insert if dialect == "sqlite" else postgresql.insert
+    async with session.begin_nested() as savepoint:
+        for one in ordered:
+            values = _values(key, one, basis)
+            if one.version > 1:
+                here = _is_document(key, one.document.format)
+                await session.execute(update(FeedDocument).where(here).values(**values))
+                continue
+            row = insert(FeedDocument).values(**values)
+            made = row.on_conflict_do_nothing().returning(col(FeedDocument.version))
+            if (await session.execute(made)).one_or_none() is None:
+                await savepoint.rollback()
+                return False
+    return True
+
+
+def _values(key: str, one: NewVersion, basis: int) -> dict[str, Any]:
+    return {
+        "feed": key,
+        "format": one.document.format.value,
+        "version": one.version,
+        "basis": basis,
+        "etag": one.document.etag,
+        "last_modified": one.last_modified,
+        "body": one.document.body,
+        "body_gzip": one.variants.gzip,
+        "body_br": one.variants.br,
+        "body_zstd": one.variants.zstd,
+        "dense": False,
+    }
+
+
+async def _move_basis(
+    session: AsyncSession, key: str, formats: Iterable[FeedFormat], basis: int
+) -> None:
+    here = or_(*(_is_document(key, one) for one in formats))
+    behind = col(FeedDocument.basis) < basis
+    await session.execute(update(FeedDocument).where(here, behind).values(basis=basis))
 
 
 def _is_document(key: str, feed_format: FeedFormat) -> ColumnElement[bool]:
     return and_(col(FeedDocument.feed) == key, col(FeedDocument.format) == feed_format.value)
 
 
-async def save_set_aside(
-    session: AsyncSession, articles: Sequence[Article], set_aside: Mapping[int, str]
-) -> None:
-    """Note on each article of a window why its feeds leave it out, or that they no longer do."""
-    for article in articles:
-        reason = set_aside.get(article.id or 0)
-        if reason != article.set_aside:
-            await session.execute(
-                update(Article)
-                .where(col(Article.id) == article.id, col(Article.revision) == article.revision)
-                .values(set_aside=reason)
-            )
-
-
-async def load_documents(session: AsyncSession) -> list[ServedDocument]:
-    """All stored documents."""
-    rows = (await session.execute(select(FeedDocument))).scalars()
-    return [_served(row) for row in rows]
-
-
-async def load_versions(session: AsyncSession) -> dict[tuple[str, str], int]:
-    """Version of every stored document by (feed, format): cheap, to see whether any changed."""
-    document = FeedDocument
-    columns = select(col(document.feed), col(document.format), col(document.version))
-    return {(feed, name): version for feed, name, version in await session.execute(columns)}
-
-
-async def load_basis(session: AsyncSession) -> int | None:
-    """The lowest basis of all documents; None when there are none."""
-    return await session.scalar(select(func.min(col(FeedDocument.basis))))
-
-
-async def prune_documents(session: AsyncSession, keep: Collection[tuple[str, str]]) -> int:
-    """Delete documents of (feed, format) pairs that are published no more; how many went."""
-    pair = tuple_(col(FeedDocument.feed), col(FeedDocument.format))
-    statement = delete(FeedDocument)
-    if keep:
-        statement = statement.where(pair.not_in(sorted(keep)))
-    result = await session.execute(statement)
-    assert isinstance(result, CursorResult)
-    return result.rowcount
-
-
-def _served(row: FeedDocument) -> ServedDocument:
+def as_served(base_url: str, row: FeedDocument) -> ServedDocument:
+    """A stored document as it is served."""
     feed_format = FeedFormat(row.format)
     return ServedDocument(
         path=document_path(row.feed, feed_format),
@@ -264,4 +189,98 @@ def _served(row: FeedDocument) -> ServedDocument:
         last_modified=row.last_modified,
         body=row.body,
         body_gzip=row.body_gzip,
+        body_br=row.body_br,
+        body_zstd=row.body_zstd,
+        feed=row.feed,
+        url=document_url(base_url, row.feed, feed_format),
     )
+
+
+async def load_documents(
+    session: AsyncSession, base_url: str, keys: Collection[str] | None = None
+) -> list[ServedDocument]:
+    """The stored documents of these feeds, or of all.
+
+    One in a format that this version does not know (a newer node may write such) is left out.
+    """
+    statement = select(FeedDocument).order_by(col(FeedDocument.feed), col(FeedDocument.format))
+    statements = [statement]
+    if keys is not None:
+        statements = [statement.where(col(FeedDocument.feed).in_(one)) for one in _pieces(keys)]
+    rows: list[FeedDocument] = []
+    for one in statements:
+        rows += (await session.execute(one)).scalars()
+    return [as_served(base_url, row) for row in rows if _is_known(row)]
+
+
+async def load_document(
+    session: AsyncSession, feed_key: str, feed_format: FeedFormat, base_url: str = ""
+) -> ServedDocument | None:
+    """One stored document; without a base URL, its own address is a path."""
+    there = select(FeedDocument).where(_is_document(feed_key, feed_format))
+    row = (await session.execute(there)).scalar_one_or_none()
+    return as_served(base_url, row) if row is not None else None
+
+
+def _is_known(row: FeedDocument) -> bool:
+    if row.format not in _FORMATS:
+        log.warning("document of unknown format not served", feed=row.feed, format=row.format)
+    return row.format in _FORMATS
+
+
+async def load_versions(session: AsyncSession) -> dict[tuple[str, str], tuple[int, bool]]:
+    """(feed, format) -> (version, dense) of every stored document.
+
+    Cheap, to see whether any changed, or is served in smaller codings.
+    """
+    document = FeedDocument
+    columns = select(
+        col(document.feed), col(document.format), col(document.version), col(document.dense)
+    )
+    return {
+        (feed, name): (version, dense)
+        for feed, name, version, dense in await session.execute(columns)
+    }
+
+
+async def load_etags(session: AsyncSession, feed_key: str) -> dict[FeedFormat, str]:
+    """The tags of a feed's stored documents."""
+    columns = select(col(FeedDocument.format), col(FeedDocument.etag))
+    rows = await session.execute(columns.where(col(FeedDocument.feed) == feed_key))
+    return {FeedFormat(name): etag for name, etag in rows if name in _FORMATS}
+
+
+async def prune_documents(session: AsyncSession, keep: Collection[tuple[str, str]]) -> int:
+    """Delete documents of (feed, format) pairs that are published no more; how many went."""
+    pair = (col(FeedDocument.feed), col(FeedDocument.format))
+    gone = {(feed, name) for feed, name in await session.execute(select(*pair))} - set(keep)
+    count = 0
+    for piece in _pieces(gone):
+        statement = delete(FeedDocument).where(tuple_(*pair).in_(piece))
+        result = await session.execute(statement)
+        assert isinstance(result, CursorResult)
+        count += result.rowcount
+    return count
+
+
+async def save_set_aside(
+    session: AsyncSession, rows: Iterable[WindowRow], set_aside: Mapping[int, str]
+) -> None:
+    """Note on each article of a window why its feeds leave it out, or that they no longer do.
+
+    Args:
+        rows: all articles of the window.
+        set_aside: id -> reason, of those that are left out.
+    """
+    for row in rows:
+        reason = set_aside.get(row.id)
+        if reason != row.set_aside:
+            here = and_(col(Article.id) == row.id, col(Article.revision) == row.revision)
+            await session.execute(update(Article).where(here).values(set_aside=reason))
+
+
+def _pieces(values: Collection[_Value]) -> Iterator[list[_Value]]:
+    """The values in an order that is always the same, so many as one statement may name."""
+    ordered = sorted(values)
+    for start in range(0, len(ordered), _PIECE):
+        yield ordered[start : start + _PIECE]

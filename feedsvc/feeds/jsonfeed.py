@@ -5,11 +5,12 @@ from collections.abc import Iterable
 from typing import Any
 
 from feedsvc.feeds.entries import Entry, Head
+from feedsvc.feeds.wire import usable_url
 
 VERSION_URL = "https://jsonfeed.org/version/1.1"
 
 #: Counts changes of what an entry is written as, like syndication.RENDERER.
-JSON_RENDERER = "1"
+JSON_RENDERER = "2"
 
 
 def json_fragment(entry: Entry) -> bytes:
@@ -29,11 +30,19 @@ def full_json(head: Head, entries: Iterable[Entry]) -> bytes:
         "version": VERSION_URL,
         "title": head.title,
         "home_page_url": head.home_url,
-        "feed_url": head.self_url,
+        # It names the feed, so an archive page names the feed and not itself.
+        "feed_url": head.links.current or head.self_url,
     }
     if head.description:
         feed["description"] = head.description
+    if head.links.previous_archive is not None:
+        feed["next_url"] = head.links.previous_archive
+    if image := usable_url(head.image):
+        feed |= {"icon": image, "favicon": image}
+    feed["authors"] = [{"name": head.author}]
     feed["language"] = head.language
+    if head.links.hubs:
+        feed["hubs"] = [{"type": "WebSub", "url": hub} for hub in head.links.hubs]
     feed["items"] = [_item(entry) for entry in entries]
     return _write(feed)
 
@@ -57,11 +66,21 @@ def _item(entry: Entry) -> dict[str, Any]:
         item["tags"] = list(entry.categories)
     item["language"] = entry.language
     if entry.enclosures:
-        item["attachments"] = [
-            {"url": one.url, "mime_type": one.media_type, "size_in_bytes": one.length_bytes}
-            for one in entry.enclosures
-        ]
+        item["attachments"] = _attachments(entry)
     return item
+
+
+def _attachments(entry: Entry) -> list[dict[str, Any]]:
+    attachments = []
+    for one in entry.enclosures:
+        attachment: dict[str, Any] = {"url": one.url, "mime_type": one.media_type}
+        if one.length_bytes:
+            attachment["size_in_bytes"] = one.length_bytes
+        attachments.append(attachment)
+    # What an episode lasts is said of its first file, as RSS has only that one.
+    if entry.episode.duration_seconds is not None:
+        attachments[0]["duration_in_seconds"] = entry.episode.duration_seconds
+    return attachments
 
 
 def _write(value: dict[str, Any]) -> bytes:

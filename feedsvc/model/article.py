@@ -103,7 +103,8 @@ class ArticleData:
     draft: bool = False
     #: Digest of everything a reader sees; equal hash, equal article.
     content_hash: str = ""
-    extra: dict[str, str] = field(default_factory=dict)
+    #: As Article.extra.
+    extra: dict[str, Any] = field(default_factory=dict)
 
 
 class ArticleState(StrEnum):
@@ -134,6 +135,12 @@ class Article(SQLModel, table=True):
         CheckConstraint("state <> 'published' OR seq IS NOT NULL", name="published_has_seq"),
         Index("ix_article_due", "state", "published_at"),
         Index("ix_article_published", "state", "seq"),
+        Index("ix_article_changed", "changed"),
+        # For the windows of feeds: what is young, and what few articles have in common.
+        Index("ix_article_stored", "stored_at"),
+        Index("ix_article_section", "state", "section", "seq"),
+        Index("ix_article_source", "state", "source", "seq"),
+        Index("ix_article_language", "state", "language", "seq"),
         KEEP_IDS,
     )
 
@@ -163,8 +170,37 @@ class Article(SQLModel, table=True):
     state: ArticleState = Field(default=ArticleState.SCHEDULED, sa_type=stored_enum(ArticleState))
     stored_at: datetime
     withdrawn_at: datetime | None = None
+    #: The number of the last change that readers may see; see articles/changed.py.
+    changed: int = Field(default=0, sa_column_kwargs={"server_default": "0"})
+    #: What only some formats have a place for: duration, episode, transcript, …; see
+    #: articles/media.py for the names.
+    extra: dict[str, Any] = Field(
+        default_factory=dict, sa_type=stored_json(), sa_column_kwargs={"server_default": "{}"}
+    )
     #: Why feeds leave this revision out (it cannot be serialised); None when all is well.
     set_aside: str | None = Field(default=None, sa_column=Column(Text))
+
+
+#: Fields of filters that hold several texts and are looked up -> the columns they are in.
+LABELLED = {"topic": "topics", "author": "authors"}
+#: Characters of the longest text that is looked up.
+LABEL_LENGTH = 200
+
+
+class ArticleLabel(SQLModel, table=True):
+    """A topic or author of a published article, so that those few have are found at once.
+
+    Taken from the article whenever it changes; see articles/labels.py. Longer texts are left out.
+    """
+
+    __tablename__ = "article_label"
+    __table_args__ = (Index("ix_article_label_seq", "seq"), {"sqlite_with_rowid": False})
+
+    #: One of LABELLED.
+    kind: str = Field(primary_key=True, max_length=10)
+    value: str = Field(primary_key=True, max_length=LABEL_LENGTH)
+    #: Publication number of the article, so that they stand in order.
+    seq: int = Field(primary_key=True)
 
 
 class Counter(SQLModel, table=True):

@@ -20,9 +20,10 @@ from feedsvc.errors import SourceUnavailable
 from feedsvc.model.article import as_problem
 from feedsvc.model.edition import EditionState
 from feedsvc.pipeline.composition import Composition
+from feedsvc.pipeline.distribution import Distribution
+from feedsvc.pipeline.following import Following
 from feedsvc.pipeline.intake import Ingested, Intake
 from feedsvc.pipeline.parts import Parts
-from feedsvc.pipeline.publication import Publication
 
 __all__ = ["Ingested", "Parts", "Pipeline"]
 
@@ -34,23 +35,36 @@ class Pipeline:
 
     def __init__(self, parts: Parts) -> None:
         self._parts = parts
-        self._publication, self._composition = Publication(parts), Composition(parts)
+        #: Set when the process is to end: nothing new is claimed.
+        self.stopping = asyncio.Event()
+        self._distribution = Distribution(
+            database=parts.database,
+            fetcher=parts.fetcher,
+            jobs=parts.jobs,
+            clock=parts.clock,
+            settings=parts.settings,
+            stopping=self.stopping,
+        )
+        self._following = Following(parts, self._distribution)
+        self._publication, self._composition = self._following.publication, Composition(parts)
         # source -> raw item -> article
         self.ingest = Intake(parts).ingest
         # article -> feed documents
-        self.publish = self._publication.publish
+        self.publish, self.prune = self._following.publish, self._publication.prune
         # edition -> cohorts -> deliveries
         self.compose = self._composition.compose
-        #: What is published, in the order of the configuration.
+        # document -> archive page, file
+        self.open_page, self.export = self._following.open_page, self._following.export
+        self.count_readers = self._following.count_readers
+        #: What is published, as the configuration says it.
         self.feeds = parts.feeds
-        #: Set when the process is to end: nothing new is claimed.
-        self.stopping = asyncio.Event()
         self._delivering = False
         for name, handler in {
             "ingest": self._ingest_job,
             "publish": self._publish_job,
             "compose": self._compose_job,
             "deliver": self._deliver_job,
+            "compress": self._compress_job,
         }.items():
             parts.jobs.register(name, handler)
 
@@ -91,6 +105,21 @@ class Pipeline:
             self._delivering = False
         return ended
 
+    async def start(self) -> None:
+        """Renew what a change of the configuration asks for, and tell those who were not told."""
+        try:
+            await self.publish()
+            await self.prune()
+            await self._following.start()
+        except Exception:
+            self._following.fall_behind()
+            raise
+
+    async def catch_up(self) -> None:
+        """Do what a start, or what follows a publication, left undone because something failed."""
+        if self._following.is_behind():
+            await self.start()
+
     # -- what leads from one step to the next ----------------------------------------------------
 
     async def sweep(self) -> None:
@@ -112,7 +141,10 @@ class Pipeline:
             asked.append(("deliver", {}, "deliver"))
         if await self._publication.is_wanted(now):
             asked.append(("publish", {}, "publish"))
+        elif await self._publication.is_sparse(now):
+            asked.append(("compress", {}, "compress"))
         await self._ask(*asked)
+        await self._distribution.sweep()
 
     async def load_due_times(self) -> dict[int, datetime]:
         """Schedule id -> when it comes due next, for the scheduler's clock."""
@@ -153,6 +185,9 @@ class Pipeline:
 
     async def _publish_job(self, _payload: dict[str, Any]) -> None:
         await self.publish()
+
+    async def _compress_job(self, _payload: dict[str, Any]) -> None:
+        await self._following.replace()
 
     async def _compose_job(self, payload: dict[str, Any]) -> None:
         await self._composition.try_compose(payload["edition"])

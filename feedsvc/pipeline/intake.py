@@ -71,7 +71,12 @@ class Intake:
                     announce=settings.announce_existing or not changes.first_scan,
                 )
                 if stored.anything:
-                    await changed.mark_changed(session)
+                    await changed.mark_items_changed(
+                        session,
+                        key,
+                        [one.change.key for one in read],
+                        [one.change.stored.article_id for one in read if one.change.stored],
+                    )
         async with database.write() as session:
             await scans.finish_scan(
                 session,

@@ -14,11 +14,12 @@ from starlette.responses import Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from feedsvc.errors import DatabaseUnavailable, InvalidToken, NotFound
-from feedsvc.web import health, stylesheet
+from feedsvc.feeds.configured import read_feeds
+from feedsvc.web import health, hub, metrics, stylesheet
 from feedsvc.web.pages import show_page
 from feedsvc.web.security import BoundedBody, DefaultHeaders, PageKind
 from feedsvc.web.services import FeedServer, WebServices
-from feedsvc.web.site import articles, editions, feed_list, home
+from feedsvc.web.site import articles, editions, feed_list, feed_page, home, opml
 from feedsvc.web.subscribe import confirm, form, unsubscribe
 
 log = structlog.get_logger(__name__)
@@ -27,12 +28,16 @@ _ROUTERS = (
     home.router,
     articles.router,
     feed_list.router,
+    feed_page.router,
+    opml.router,
     editions.router,
     form.router,
     confirm.router,
     unsubscribe.router,
     stylesheet.router,
     health.router,
+    hub.router,
+    metrics.router,
 )
 #: The statuses whose error page has words of its own; the others share those of 400 and 500.
 _EXPLAINED = frozenset({400, 404, 405, 408, 413, 422, 500, 503})
@@ -42,11 +47,13 @@ def create_application(services: WebServices) -> ASGIApp:
     """The application, ready to be served.
 
     Raises:
+        FilterInvalid: a feed's filter cannot be understood.
         TemplateInvalid: the stylesheet is missing from the operator's templates and from ours.
     """
     # SECURITY: slashes are not mended by redirect, since that would be built from the Host header.
     pages = FastAPI(openapi_url=None, docs_url=None, redoc_url=None, redirect_slashes=False)
     pages.state.services = services
+    pages.state.feeds = read_feeds(services.settings)
     pages.state.stylesheet = stylesheet.read_stylesheet(services.templates)
     for router in _ROUTERS:
         pages.include_router(router)
@@ -62,18 +69,31 @@ def create_application(services: WebServices) -> ASGIApp:
         return _show_error(request, status)
 
     inside = _FeedsFirst(services.feeds, pages)
-    return DefaultHeaders(_Front(inside, BoundedBody(inside, refuse_body)))
+    front = DefaultHeaders(_Front(inside, BoundedBody(inside, refuse_body)))
+    return _FeedsFirst(services.feeds, front, frozenset({"GET", "HEAD"}))
 
 
 class _FeedsFirst:
-    """Feed documents in front, everything else behind."""
+    """Feed documents in front, everything else behind.
 
-    def __init__(self, feeds: FeedServer, pages: ASGIApp) -> None:
+    Stands before all limits for those who only read: the feeds' endpoint has limits of its own,
+    and looks at no body. Stands behind them for what is done with other methods.
+    """
+
+    def __init__(
+        self, feeds: FeedServer, pages: ASGIApp, methods: frozenset[str] | None = None
+    ) -> None:
+        """`methods`: those that feeds are asked with here; None: all."""
         self._feeds = feeds
         self._pages = pages
+        self._methods = methods
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] == "http" and self._feeds.handles(scope["path"]):
+        if (
+            scope["type"] == "http"
+            and (self._methods is None or scope["method"] in self._methods)
+            and self._feeds.handles(scope["path"])
+        ):
             await self._feeds(scope, receive, send)
         else:
             await self._pages(scope, receive, send)

@@ -4,16 +4,19 @@ Links are made from the configured base address and from paths, never from the H
 """
 
 import hashlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import cast
 from urllib.parse import quote, urlencode
 
 from fastapi import Request
 from starlette.responses import HTMLResponse, Response
 
 from feedsvc.config import Settings
+from feedsvc.feeds.configured import ConfiguredFeeds
+from feedsvc.feeds.spec import FeedSpec
 from feedsvc.kit.texts import LANGUAGES, Texts, negotiate
-from feedsvc.model.feed import MEDIA_TYPES, FeedFormat, document_path
+from feedsvc.model.feed import MEDIA_TYPES, FeedFormat, document_url
 from feedsvc.web.security import PAGE_HEADERS, PageKind
 from feedsvc.web.services import WebServices, services_of
 from feedsvc.web.stylesheet import stylesheet_of
@@ -58,6 +61,7 @@ def show_page(
     *,
     status: int = 200,
     canonical: str | None = None,
+    feeds: Sequence[FeedLink] | None = None,
     **context: object,
 ) -> Response:
     """Render `templates/site/<template>`; a public page that the reader has gets a 304.
@@ -68,6 +72,7 @@ def show_page(
         kind: which headers it gets.
         status: the HTTP status.
         canonical: the page's own address, absolute; None where it has none to pass on.
+        feeds: what browsers are told of, the most fitting first; None: the main feeds.
         context: for the template, beside `frame` and `link`.
     """
     services = services_of(request)
@@ -75,7 +80,7 @@ def show_page(
     body = services.templates.render(
         f"site/{template}",
         texts.language,
-        frame=_frame(request, services, texts, canonical),
+        frame=_frame(request, services, texts, canonical, feeds),
         link=_link_maker(request),
         **context,
     ).encode()
@@ -95,18 +100,42 @@ def reader_language(request: Request, settings: Settings) -> str:
     return negotiate([*_accepted(request.headers.get("accept-language", "")), settings.language])
 
 
-def feed_links(settings: Settings) -> tuple[FeedLink, ...]:
-    """Every feed document, in the order of the configuration."""
+def feeds_of(request: Request) -> ConfiguredFeeds:
+    """The feeds of the application that a request came to."""
+    return cast(ConfiguredFeeds, request.app.state.feeds)
+
+
+def document_links(spec: FeedSpec) -> tuple[FeedLink, ...]:
+    """A feed's documents, the one to take first: RSS of a podcast, else Atom.
+
+    Podcast players know nothing but RSS. Of the others every reader knows both, and Atom says
+    more exactly what it means.
+    """
+    liked = [FeedFormat.ATOM, FeedFormat.RSS, FeedFormat.JSON]
+    if spec.podcast is not None:
+        liked = [FeedFormat.RSS, FeedFormat.ATOM, FeedFormat.JSON]
     return tuple(
         FeedLink(
-            title=feed.title,
+            title=spec.title,
             format_name=FORMAT_NAMES[one],
             media_type=MEDIA_TYPES[one].partition(";")[0],
-            url=f"{settings.base_url}/{document_path(key, one)}",
+            url=document_url(spec.base_url, spec.key, one),
         )
-        for key, feed in settings.feeds.items()
-        for one in feed.formats
+        for one in sorted(spec.formats, key=liked.index)
     )
+
+
+def announced_feeds(configured: ConfiguredFeeds, own: Sequence[FeedSpec] = ()) -> list[FeedLink]:
+    """What a page tells browsers of: its own feeds, the main feed in all formats, the others.
+
+    Args:
+        own: feeds that hold what the page shows, the closest first.
+    """
+    main, others = configured.specs[:1], configured.specs[1:]
+    links = [document_links(spec)[0] for spec in own]
+    links += [link for spec in main for link in document_links(spec)]
+    links += [document_links(spec)[0] for spec in others]
+    return list(dict.fromkeys(links))[:_MAX_ANNOUNCED_FEEDS]
 
 
 def _asked_language(request: Request) -> str | None:
@@ -145,7 +174,13 @@ def _with_query(path: str, query: Mapping[str, object]) -> str:
     return f"{path}?{urlencode(kept)}" if kept else path
 
 
-def _frame(request: Request, services: WebServices, texts: Texts, canonical: str | None) -> Frame:
+def _frame(
+    request: Request,
+    services: WebServices,
+    texts: Texts,
+    canonical: str | None,
+    feeds: Sequence[FeedLink] | None,
+) -> Frame:
     settings = services.settings
     # SECURITY: no path begins with two slashes in a link; browsers would read a host there.
     path = "/" + quote(request.scope["path"]).lstrip("/")
@@ -161,7 +196,7 @@ def _frame(request: Request, services: WebServices, texts: Texts, canonical: str
             for language, tag in LANGUAGES.items()
             if language != texts.language
         ),
-        feeds=feed_links(settings)[:_MAX_ANNOUNCED_FEEDS],
+        feeds=tuple(announced_feeds(feeds_of(request)) if feeds is None else feeds),
         has_newsletters=any(newsletter.public for newsletter in settings.newsletters.values()),
         has_feeds=bool(settings.feeds),
         path=request.scope["path"],

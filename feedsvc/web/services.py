@@ -1,6 +1,6 @@
 """What the web is handed by the composition root, and how its actions reach it."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol, cast
@@ -12,13 +12,22 @@ from feedsvc.config import Settings
 from feedsvc.db.engine import Database
 from feedsvc.kit.templating import Templates
 from feedsvc.kit.tokens import Keyring
+from feedsvc.model.feed import ServedDocument
+from feedsvc.web.feed_tally import FeedTally
 
 
 class FeedServer(Protocol):
     """Serves feed documents from memory, in front of the framework."""
 
+    #: How requests were answered.
+    tally: FeedTally
+
     def handles(self, path: str) -> bool:
         """Whether a request for this path is for it."""
+        ...
+
+    def documents(self) -> Sequence[ServedDocument]:
+        """What it serves."""
         ...
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:

@@ -22,6 +22,7 @@ from feedsvc.db.migrate import MIGRATIONS, comparison, migrate
 from feedsvc.errors import DatabaseUnavailable, MigrationRefused
 from feedsvc.kit.jobs import open_jobs
 from feedsvc.model import metadata
+from feedsvc.model.article import ArticleLabel
 
 pytestmark = pytest.mark.anyio
 
@@ -59,7 +60,16 @@ async def _run(database: Database, function: Any) -> Any:
 
 # One row of every table as the first version had them; later columns are filled in by type.
 ROWS: dict[str, dict[str, Any]] = {
-    "article": {"id": 1, "state": "published", "seq": 7, "title": "标题", "guid": "g", "slug": "s"},
+    "article": {
+        "id": 1,
+        "state": "published",
+        "seq": 7,
+        "title": "标题",
+        "guid": "g",
+        "slug": "s",
+        "topics": ["科技", "trams", "科技", "t" * 201],
+        "authors": ["李雷"],
+    },
     "counter": {"name": "seq", "value": 7},
     "feed_document": {"body": b"<rss/>"},
     "newsletter": {"id": 1, "key": "daily"},
@@ -207,6 +217,18 @@ async def test_rows_of_every_earlier_version_are_kept(empty: Database, revision:
         shared = set(before[table][0]) & set(after[table][0])
         for column in shared:
             assert after[table][0][column] == before[table][0][column], f"{table}.{column}"
+
+
+async def test_what_was_published_before_is_found_by_its_topics_and_authors(
+    empty: Database,
+) -> None:
+    await migrate(empty, "0001_first_walk")
+    await _run(empty, _insert_rows)
+    await migrate(empty)
+    async with empty.read() as session:
+        rows = await session.execute(select(ArticleLabel.__table__))  # type: ignore[attr-defined]
+        found = {tuple(row) for row in rows}
+    assert found == {("topic", "科技", 7), ("topic", "trams", 7), ("author", "李雷", 7)}
 
 
 async def test_processes_that_start_together_migrate_once(empty: Database) -> None:

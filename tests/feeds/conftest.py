@@ -7,10 +7,10 @@ from uuid import NAMESPACE_URL, uuid5
 
 import pytest
 
-from feedsvc.feeds.documents import FeedSpec
+from feedsvc.feeds.spec import FeedSpec, Window
+from feedsvc.kit.filters import Filter
 from feedsvc.model.article import Article, ArticleState
 from feedsvc.model.feed import FeedFormat
-from feedsvc.model.ports import Selection
 
 BASE = datetime(2026, 3, 2, 1, 30, tzinfo=UTC)
 
@@ -54,8 +54,8 @@ def build_spec(**values: Any) -> FeedSpec:
         "language": "en",
         "formats": tuple(FeedFormat),
         "content": "full",
-        "window": 20,
-        "selection": Selection(),
+        "window": Window(20),
+        "filter": Filter(),
         "base_url": "https://news.example",
         "site_title": "The News",
     }

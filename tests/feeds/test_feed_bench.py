@@ -26,4 +26,6 @@ def test_the_short_form_names_every_result() -> None:
     assert values["store_growth"] > 0
     for window in (20, 100, 1000):
         assert values[f"one_post_vs_full_{window}"] > 1
-        assert f"cold_vs_full_{window}" in values
+        assert values[f"cold_vs_full_{window}"] > 0
+        assert values[f"prepare_ms_{window}"] > 0
+        assert values[f"store_ms_{window}"] > 0

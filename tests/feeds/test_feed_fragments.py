@@ -12,10 +12,19 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from feedsvc.errors import EntryUnrenderable
-from feedsvc.feeds.documents import FeedSpec, RenderedFeed, render_documents
-from feedsvc.feeds.entries import EMPTY_FEED_AT, read_entry
-from feedsvc.feeds.fragments import FragmentCache, Rendering, render_fragment
+from feedsvc.feeds.entries import EMPTY_FEED_AT, Links, Podcast, read_entry
+from feedsvc.feeds.fragments import (
+    FragmentCache,
+    Rendering,
+    fragment_key,
+    rendering_of,
+    version_of,
+    write_fragment,
+)
 from feedsvc.feeds.jsonfeed import full_json
+from feedsvc.feeds.render import render_documents, render_rows
+from feedsvc.feeds.select import light_row
+from feedsvc.feeds.spec import FeedSpec
 from feedsvc.feeds.syndication import full_document
 from feedsvc.model.article import Article
 from feedsvc.model.feed import FeedFormat
@@ -54,11 +63,25 @@ VALUES = st.fixed_dictionaries(
 )
 
 
-def full_run(spec: FeedSpec, articles: list[Article], feed_format: FeedFormat) -> bytes:
+PODCAST = Podcast(author="李雷", categories=(("News", "Daily News"),), explicit=False)
+LINKS = Links(
+    hubs=("https://news.example/hub",),
+    previous_archive="https://news.example/feeds/all/archive/1-1/atom.xml",
+)
+BASE = datetime(2026, 1, 1, tzinfo=UTC)
+CHANGES = frozenset({"insert", "edit", "withdraw", "title", "extensions"})
+
+
+def full_run(
+    spec: FeedSpec,
+    articles: list[Article],
+    feed_format: FeedFormat,
+    links: Links | None = None,
+) -> bytes:
     """The document as the plain generator writes it, without any fragment."""
     entries = [read_entry(article, spec.base_url, spec.content) for article in articles]
     updated_at = max((entry.updated_at for entry in entries), default=EMPTY_FEED_AT)
-    head = spec.head(feed_format, updated_at)
+    head = spec.head(feed_format, updated_at, links)
     if feed_format is FeedFormat.JSON:
         return full_json(head, entries)
     return full_document(feed_format, head, entries)
@@ -66,32 +89,40 @@ def full_run(spec: FeedSpec, articles: list[Article], feed_format: FeedFormat) -
 
 @pytest.mark.parametrize("feed_format", list(FeedFormat))
 @settings(max_examples=60, deadline=None)
-@given(values=st.lists(VALUES, max_size=4), content=st.sampled_from(["full", "summary"]))
+@given(
+    values=st.lists(VALUES, max_size=4),
+    content=st.sampled_from(["full", "summary"]),
+    podcast=st.sampled_from([None, PODCAST]),
+    links=st.sampled_from([None, LINKS]),
+)
 def test_joined_fragments_equal_a_full_run(
     feed_format: FeedFormat,
     make_article: ArticleBuilder,
     make_spec: SpecBuilder,
     values: list[dict[str, Any]],
     content: str,
+    podcast: Podcast | None,
+    links: Links | None,
 ) -> None:
-    spec = make_spec(content=content, formats=(feed_format,))
+    spec = make_spec(content=content, formats=(feed_format,), podcast=podcast)
     articles = [make_article(number, **one) for number, one in enumerate(values, 1)]
-    rendered = render_documents(spec, articles)
+    given_links = {feed_format: links} if links else None
+    rendered = render_documents(spec, articles, links=given_links)
     assert rendered.set_aside == {}
-    assert rendered.documents[feed_format] == full_run(spec, articles, feed_format)
+    assert rendered.documents[feed_format] == full_run(spec, articles, feed_format, links)
 
 
 @settings(max_examples=25, deadline=None)
 @given(
     changes=st.lists(
-        st.tuples(st.sampled_from(["insert", "edit", "withdraw", "title"]), st.integers(0, 9)),
+        st.tuples(st.sampled_from(sorted(CHANGES)), st.integers(0, 9)),
         max_size=12,
     )
 )
 def test_a_cache_never_shows_in_the_bytes(
     make_article: ArticleBuilder, make_spec: SpecBuilder, changes: list[tuple[str, int]]
 ) -> None:
-    spec, cache, articles = make_spec(window=5), FragmentCache(), []
+    spec, cache, articles = make_spec(), FragmentCache(), list[Article]()
     for number, (change, which) in enumerate(changes, 1):
         if change == "insert":
             articles.insert(which % (len(articles) + 1), make_article(number))
@@ -103,54 +134,118 @@ def test_a_cache_never_shows_in_the_bytes(
             articles.pop(which % len(articles))
         elif change == "title":
             spec = replace(spec, title=f"News {which}")
-        window = articles[: spec.window]
+        elif change == "extensions":
+            spec = replace(spec, podcast=None if spec.podcast else PODCAST)
+        window = articles[:5]  # what is inserted rolls the last one out
         rendered = render_documents(spec, window, cache)
         for feed_format in FeedFormat:
             assert rendered.documents[feed_format] == full_run(spec, window, feed_format)
 
 
+@pytest.mark.parametrize("title", ["1970-01-01T00:00:01+00:00", "Thu, 01 Jan 1970 00:00:01 +0000"])
+@pytest.mark.parametrize("seconds", [1, 2, 2**31])
+def test_a_date_in_a_title_is_left_alone(
+    make_article: ArticleBuilder, make_spec: SpecBuilder, title: str, seconds: int
+) -> None:
+    at = datetime.fromtimestamp(seconds, UTC)
+    spec, articles = make_spec(title=title), [make_article(1, published_at=at, updated_at=at)]
+    rendered = render_documents(spec, articles)
+    for feed_format in FeedFormat:
+        assert rendered.documents[feed_format] == full_run(spec, articles, feed_format)
+
+
 def test_an_entry_is_written_once(make_article: ArticleBuilder, make_spec: SpecBuilder) -> None:
-    cache, articles = FragmentCache(), [make_article(1), make_article(2)]
-    render_documents(make_spec(), articles, cache)
-    before = dict(cache.window("all"))
-    render_documents(make_spec(), [make_article(3), *articles], cache)
-    after = cache.window("all")
-    assert len(after) == 3
-    assert all(after[key] is before[key] for key in before)
+    cache, articles = FragmentCache(), [make_article(number) for number in (3, 2, 1)]
+    whole, asked = {article.id: article for article in articles}, list[int]()
+
+    def load(ids: Any) -> list[Article]:
+        asked.extend(ids)
+        return [whole[one] for one in ids]
+
+    rows = [light_row(article) for article in articles]
+    render_rows(make_spec(), rows[1:], load, cache)
+    assert asked == [2, 1]
+    rendered = render_rows(make_spec(), rows, load, cache)
+    assert asked == [2, 1, 3]
+    assert rendered.documents == render_documents(make_spec(), articles).documents
+
+
+def test_documents_say_what_they_hold(make_article: ArticleBuilder, make_spec: SpecBuilder) -> None:
+    articles = [make_article(2), make_article(1)]
+    rendered = render_documents(make_spec(), articles)
+    assert [(one.article_id, one.guid, one.seq) for one in rendered.entries] == [
+        (2, articles[0].guid, 2),
+        (1, articles[1].guid, 1),
+    ]
+    assert [one.fragment_key for one in rendered.entries] == list(rendered.fresh)
+    assert rendered.updated_at == articles[0].updated_at
 
 
 def test_two_feeds_share_what_is_written(
     make_article: ArticleBuilder, make_spec: SpecBuilder
 ) -> None:
     cache, article = FragmentCache(), make_article()
-    render_documents(make_spec(key="all"), [article], cache)
-    render_documents(make_spec(key="city"), [article], cache)
-    [first], [second] = cache.window("all").values(), cache.window("city").values()
-    assert first is second
+    for_all, for_city = make_spec(key="all"), make_spec(key="city")
+    rendered = render_documents(for_all, [article], cache)
+    [key] = rendered.fresh
+    assert cache.find(key) is rendered.fresh[key]
+    assert [key] == list(render_documents(for_city, [article]).fresh)
 
 
-def test_what_left_the_window_is_forgotten(
+def test_what_left_every_window_is_forgotten(
     make_article: ArticleBuilder, make_spec: SpecBuilder
 ) -> None:
     cache = FragmentCache()
-    render_documents(make_spec(), [make_article(1)], cache)
+    [key] = [
+        one.fragment_key for one in render_documents(make_spec(), [make_article(1)], cache).entries
+    ]
+    assert cache.find(key) is not None
     render_documents(make_spec(), [make_article(2)], cache)
-    assert len(cache.window("all")) == 1
+    assert cache.find(key) is None
+    assert list(cache.window("all", rendering_of(make_spec()))) == [2]
+    cache.forget("all")
+    assert not cache.window("all", rendering_of(make_spec()))
 
 
 @pytest.mark.parametrize(
     "change",
-    [{"base_url": "https://moved.example"}, {"content": "summary"}],
-    ids=["address", "content"],
+    [
+        {"base_url": "https://moved.example"},
+        {"content": "summary"},
+        {"podcast": PODCAST},
+        {"formats": (FeedFormat.ATOM,)},
+    ],
+    ids=["address", "content", "extensions", "formats"],
 )
 def test_another_way_of_writing_is_written_anew(
     make_article: ArticleBuilder, make_spec: SpecBuilder, change: dict[str, Any]
 ) -> None:
     cache, article = FragmentCache(), make_article()
-    render_documents(make_spec(), [article], cache)
+    before = render_documents(make_spec(), [article], cache)
     changed = make_spec(**change)
     rendered = render_documents(changed, [article], cache)
     assert rendered.documents == render_documents(changed, [article]).documents
+    assert rendered.fresh.keys().isdisjoint(before.fresh)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"guid": "urn:uuid:other"},
+        {"revision": 2},
+        {"content_hash": "f" * 64},
+        {"published_at": BASE},
+        {"updated_at": BASE},
+    ],
+    ids=lambda change: next(iter(change)),
+)
+def test_another_version_of_an_article_has_another_key(
+    make_article: ArticleBuilder, change: dict[str, Any]
+) -> None:
+    keys = {
+        fragment_key("how", version_of(light_row(make_article(1, **one)))) for one in ({}, change)
+    }
+    assert len(keys) == 2
 
 
 POISON: dict[str, dict[str, Any]] = {
@@ -180,7 +275,7 @@ def test_one_poisonous_article_stops_no_feed(
 def test_an_unwritable_article_says_why(make_article: ArticleBuilder) -> None:
     rendering = Rendering("https://news.example", "full", tuple(FeedFormat))
     with pytest.raises(EntryUnrenderable, match="time zone"):
-        render_fragment(make_article(updated_at=datetime(2026, 1, 1)), rendering)  # noqa: DTZ001
+        write_fragment(make_article(updated_at=datetime(2026, 1, 1)), rendering, "how")  # noqa: DTZ001
 
 
 def test_the_same_articles_give_the_same_bytes(
@@ -188,8 +283,8 @@ def test_the_same_articles_give_the_same_bytes(
 ) -> None:
     articles = [make_article(2), make_article(1)]
 
-    def render() -> RenderedFeed:
-        return render_documents(make_spec(), articles)
+    def render() -> dict[FeedFormat, bytes]:
+        return render_documents(make_spec(), articles).documents
 
     before = render()
 
@@ -206,4 +301,4 @@ def test_the_same_articles_give_the_same_bytes(
     monkeypatch.setattr("feedgen.feed.datetime", LaterClock)
     monkeypatch.setattr("feedgen.entry.datetime", LaterClock)
     assert render() == before
-    assert all(b"2031" not in body for body in before.documents.values())
+    assert all(b"2031" not in body for body in before.values())

@@ -10,7 +10,8 @@ import feedparser
 import pytest
 from lxml import etree
 
-from feedsvc.feeds.documents import FeedSpec, render_documents
+from feedsvc.feeds.render import render_documents
+from feedsvc.feeds.spec import FeedSpec
 from feedsvc.model.article import Article
 from feedsvc.model.feed import FeedFormat
 

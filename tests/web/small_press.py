@@ -25,6 +25,7 @@ from feedsvc.model.newsletter import Newsletter, Schedule
 from feedsvc.model.notice import Notice
 from feedsvc.model.subscriber import Subscriber, Subscription
 from feedsvc.web.application import create_application
+from feedsvc.web.feed_policy import ServingPolicy
 from feedsvc.web.feeds import FeedEndpoint
 from feedsvc.web.services import WebServices
 
@@ -188,7 +189,7 @@ async def open_press(database: Database, folder: Path, **changed: Any) -> SmallP
             settings=settings,
             templates=TEMPLATES,
             keyring=keyring,
-            feeds=FeedEndpoint([_document()]),
+            feeds=FeedEndpoint([_document()], ServingPolicy.of(settings)),
             clock=lambda: press.now,
             poke=poke,
         )

@@ -89,11 +89,14 @@ async def test_every_page_tells_browsers_and_people_of_the_feeds(press: SmallPre
         for one in page.iter(f"{XHTML}link")
         if one.get("rel") == "alternate"
     ]
-    assert announced[0] == ("application/rss+xml", f"{BASE_URL}/feeds/all/rss.xml")
+    assert announced[0] == ("application/atom+xml", f"{BASE_URL}/feeds/all/atom.xml")
     assert len(announced) == 4
     text = words(await press.get("/feeds"))
-    for _, address in announced:
-        assert address in text
+    assert f"{BASE_URL}/feeds/all/atom.xml" in text
+    assert f"{BASE_URL}/feeds/tech/atom.xml" in text
+    told = links(await press.get("/feeds/all"))
+    for _, address in announced[1:3]:
+        assert address in told
 
 
 async def test_feed_documents_come_from_the_feed_endpoint(press: SmallPress) -> None:

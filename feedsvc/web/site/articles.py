@@ -6,17 +6,24 @@ from typing import Any
 
 from fastapi import APIRouter, HTTPException, Request
 from markupsafe import Markup
+from sqlalchemy.ext.asyncio import AsyncSession
 from starlette.responses import Response
 
 from feedsvc.articles.lookup import article_by_slug
 from feedsvc.errors import NotFound
+from feedsvc.feeds.catalogue import find_members
+from feedsvc.feeds.spec import FeedSpec
 from feedsvc.kit.texts import Texts
 from feedsvc.model.article import Article, ArticleState, article_address
-from feedsvc.web.pages import reader_language, show_page
+from feedsvc.web.pages import announced_feeds, feeds_of, reader_language, show_page
 from feedsvc.web.security import PageKind
 from feedsvc.web.services import services_of
+from feedsvc.web.site.feed_list import listed_feed
 
 router = APIRouter()
+
+#: Feeds that an article is shown to be in: the main ones are announced beside them.
+_MOST_OWN_FEEDS = 6
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +62,7 @@ async def show_article(request: Request, slug: str) -> Response:
             article = await article_by_slug(session, slug)
         except NotFound as error:
             raise HTTPException(404) from error
+        own = await _find_feeds(request, session, article)
     if article.state is ArticleState.WITHDRAWN:
         # What was taken back is not told again, not even its title.
         return show_page(request, "gone.html", PageKind.ANSWER, status=410)
@@ -64,10 +72,24 @@ async def show_article(request: Request, slug: str) -> Response:
         "article.html",
         PageKind.ARTICLE,
         canonical=article_address(article, services.settings.base_url),
+        feeds=announced_feeds(feeds_of(request), own),
+        own_feeds=[listed_feed(spec) for spec in own],
         article=_page_of(article),
         authors=texts.join(article.authors),
         zone=services.settings.time_zone,
     )
+
+
+async def _find_feeds(request: Request, session: AsyncSession, article: Article) -> list[FeedSpec]:
+    """The feeds of its section, topics and authors, where there are such."""
+    if article.state is not ArticleState.PUBLISHED:
+        return []
+    values = {
+        "section": [article.section] if article.section else [],
+        "topic": article.topics[:_MOST_OWN_FEEDS],
+        "author": article.authors[:_MOST_OWN_FEEDS],
+    }
+    return (await find_members(session, feeds_of(request), values))[:_MOST_OWN_FEEDS]
 
 
 def _page_of(article: Article) -> ArticlePage:

@@ -11,8 +11,12 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from sqlmodel import col
 from starlette.responses import Response
 
+from feedsvc.config import Settings
+from feedsvc.feeds.catalogue import find_members
+from feedsvc.feeds.configured import ConfiguredFeeds
+from feedsvc.feeds.spec import FeedSpec
 from feedsvc.model.article import Article, ArticleState
-from feedsvc.web.pages import show_page
+from feedsvc.web.pages import announced_feeds, feeds_of, show_page
 from feedsvc.web.security import PageKind
 from feedsvc.web.services import services_of
 
@@ -50,10 +54,14 @@ async def show_home(
     section: Annotated[str | None, Query(max_length=200, pattern=r"^[^\x00-\x1f]*$")] = None,
 ) -> Response:
     """The newest articles; those with a lower number than `before`, of one section."""
-    services = services_of(request)
+    services, configured = services_of(request), feeds_of(request)
+    own: list[FeedSpec] = []
     async with services.database.read() as session:
         lines = await _load_lines(session, before, section)
         sections = await _load_sections(session)
+        if section:
+            own = _made_for(section, services.settings, configured)
+            own += await find_members(session, configured, {"section": [section]})
     more = len(lines) > PAGE_SIZE
     lines = lines[:PAGE_SIZE]
     return show_page(
@@ -61,6 +69,8 @@ async def show_home(
         "home.html",
         PageKind.PUBLIC,
         canonical=f"{services.settings.base_url}/" if before is None and section is None else None,
+        feeds=announced_feeds(configured, own),
+        section_feed=f"/feeds/{own[0].key}" if own else None,
         articles=lines,
         sections=sections,
         section=section,
@@ -68,6 +78,20 @@ async def show_home(
         older=lines[-1].seq if more else None,
         zone=services.settings.time_zone,
     )
+
+
+def _made_for(section: str, settings: Settings, configured: ConfiguredFeeds) -> list[FeedSpec]:
+    """Feeds of the configuration that hold this section, all of it and nothing else."""
+    found = []
+    for spec in configured.specs:
+        feed = settings.feeds[spec.key]
+        narrowed = (
+            *(feed.sources, feed.topics, feed.authors, feed.languages),
+            *(feed.filter, feed.newsletter),
+        )
+        if feed.sections == [section] and not any(narrowed):
+            found.append(spec)
+    return found
 
 
 async def _load_lines(

@@ -1,0 +1,132 @@
+"""The kinds of value a setting may have, and what is said when it is none."""
+
+import re
+from datetime import UTC, datetime
+from email.utils import parseaddr
+from ipaddress import ip_network
+from pathlib import Path
+from typing import Annotated
+from urllib.parse import urlsplit
+from zoneinfo import ZoneInfo
+
+from babel import Locale, UnknownLocaleError
+from cronsim import CronSim, CronSimError
+from email_validator import EmailNotValidError, validate_email
+from pydantic import AfterValidator, BaseModel, ConfigDict
+
+from feedsvc.model.language import language_tag
+
+LOOPBACK_HOSTS = frozenset({"127.0.0.1", "localhost", "::1"})
+_KEY = re.compile(r"[a-z0-9][a-z0-9_-]{0,49}\Z")
+#: A host with or without a port: no user, no password, no blank.
+HOST = re.compile(r"(?:\[[0-9a-fA-F:.]+\]|[^\s@:/\[\]]+)(?::[0-9]+)?\Z")
+_ONE_LINE = re.compile(r"[^\x00-\x1f\x7f\x85\u2028\u2029]+\Z")
+
+
+def _check_zone(value: str) -> str:
+    try:
+        ZoneInfo(value)
+    except (KeyError, ValueError, OSError) as error:
+        raise ValueError(
+            f"not a time zone name: {value!r} (write for example Asia/Shanghai)"
+        ) from error
+    return value
+
+
+def _check_cron(value: str) -> str:
+    if len(value.split()) != 5:
+        raise ValueError("a schedule has five fields: minute hour day month weekday")
+    try:
+        if next(CronSim(value, datetime.now(UTC)), None) is None:
+            raise ValueError(f"never comes due: {value!r}")
+    except CronSimError as error:
+        raise ValueError(f"not a schedule: {error}") from error
+    return value
+
+
+def _check_language(value: str) -> str:
+    try:
+        Locale.parse(value, sep="-")
+    except (UnknownLocaleError, ValueError) as error:
+        raise ValueError(
+            f"not a language tag: {value!r} (write for example zh-CN or en)"
+        ) from error
+    return language_tag(value)
+
+
+def _check_one_line(value: str) -> str:
+    if not _ONE_LINE.match(value.strip()):
+        raise ValueError("must be one line of text, and not empty")
+    return value.strip()
+
+
+def check_path(value: Path) -> Path:
+    if value == Path():
+        raise ValueError("name a folder or file of its own")
+    return value
+
+
+def _check_key(value: str) -> str:
+    if not _KEY.match(value):
+        raise ValueError(
+            "a name has lower-case letters, digits, - and _, at most 50, and starts with a letter"
+            " or digit"
+        )
+    return value
+
+
+Zone = Annotated[str, AfterValidator(_check_zone)]
+Cron = Annotated[str, AfterValidator(_check_cron)]
+Language = Annotated[str, AfterValidator(_check_language)]
+OneLine = Annotated[str, AfterValidator(_check_one_line)]
+Key = Annotated[str, AfterValidator(_check_key)]
+
+
+def split_mailbox(value: str) -> tuple[str, str]:
+    """Name and address of a mailbox such as `News <news@example.com>`."""
+    return parseaddr(value)
+
+
+def _check_mailbox(value: str) -> str:
+    value = _check_one_line(value)
+    _, address = split_mailbox(value)
+    try:
+        # Names under .test, .example and localhost are fine for a service that is being tried.
+        validate_email(address, check_deliverability=False, test_environment=True)
+    except EmailNotValidError as error:
+        raise ValueError(f"needs an address, such as News <news@example.com>: {error}") from error
+    return value
+
+
+Mailbox = Annotated[str, AfterValidator(_check_mailbox)]
+
+
+def _check_web_address(value: str) -> str:
+    parts = urlsplit(value)
+    try:
+        is_address = parts.scheme in ("http", "https") and bool(HOST.match(parts.netloc))
+        is_address = is_address and parts.port != 0 and not re.search(r"[\s<>\"]", value)
+    except ValueError:  # a port beyond 65535
+        is_address = False
+    if not is_address:
+        raise ValueError("write an address that starts with https:// or http://")
+    return value
+
+
+def _check_network(value: str) -> str:
+    try:
+        return str(ip_network(value, strict=False))
+    except ValueError as error:
+        raise ValueError(
+            f"not an address or network: {value!r} (write for example 10.0.0.5 or 10.0.0.0/8)"
+        ) from error
+
+
+WebAddress = Annotated[str, AfterValidator(_check_web_address)]
+Network = Annotated[str, AfterValidator(_check_network)]
+
+
+class Section(BaseModel):
+    """A table of the configuration file."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, str_strip_whitespace=True)
