@@ -105,6 +105,7 @@ async def run_server(
 
 def _feed_cache(loaded: "LoadedSettings", opened: "list[App]") -> "FeedCache":
     """What serves feeds; the application that stands behind it is opened after it."""
+    from feedsvc.app import utc_now
     from feedsvc.web.feed_cache import FeedCache
     from feedsvc.web.feed_policy import ServingPolicy
 
@@ -112,6 +113,7 @@ def _feed_cache(loaded: "LoadedSettings", opened: "list[App]") -> "FeedCache":
         ServingPolicy.of(loaded.settings),
         archives=lambda path: opened[0].pipeline.open_page(path),
         note=lambda *seen: opened[0].readers.note(*seen),
+        now=utc_now,
     )
 
 

@@ -275,7 +275,8 @@ async def _save(
             previous_version=versions.get(number - 1, 0),
             digest=digest_page(one.entries.values()),
             made_with=made_with,
-            last_modified=next_last_modified(stored.last_modified if stored else None, now),
+            # Each version has an address of its own, and needs to be no later than another.
+            last_modified=next_last_modified(None, now),
         )
         versions[number] = row.version
         names.append(ArchiveName(number, row.version))

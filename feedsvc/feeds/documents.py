@@ -193,6 +193,7 @@ def as_served(base_url: str, row: FeedDocument) -> ServedDocument:
         body_zstd=row.body_zstd,
         feed=row.feed,
         url=document_url(base_url, row.feed, feed_format),
+        version=row.version,
     )
 
 

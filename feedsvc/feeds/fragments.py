@@ -7,19 +7,20 @@ import hashlib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from operator import itemgetter
+from operator import attrgetter, itemgetter
 from weakref import WeakValueDictionary
 
 from feedsvc.errors import EntryUnrenderable
 from feedsvc.feeds.entries import Content, read_entry
 from feedsvc.feeds.jsonfeed import JSON_RENDERER, json_fragment
-from feedsvc.feeds.select import Version, WindowRow, light_row
+from feedsvc.feeds.select import Version, WindowRow
 from feedsvc.feeds.spec import FeedSpec
 from feedsvc.model.article import Article
 from feedsvc.model.feed import FeedFormat
 
 #: The first fields of a row; see select.Version.
 version_of = itemgetter(slice(0, 6))
+_version_of_article = attrgetter(*WindowRow._fields[:6])
 
 
 @dataclass(frozen=True, slots=True)
@@ -191,7 +192,7 @@ def write_fragment(article: Article, rendering: Rendering, how: str) -> Fragment
         parts = xml_fragments(entry, rendering.formats, rendering.podcast)
         if FeedFormat.JSON in rendering.formats:
             parts[FeedFormat.JSON] = json_fragment(entry)
-        version = version_of(light_row(article))
+        version = _version_of_article(article)
         rss, atom, json = map(parts.get, FeedFormat)
         return Fragment(fragment_key(how, version), version, entry.updated_at, rss, atom, json)
     except EntryUnrenderable:

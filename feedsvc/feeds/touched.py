@@ -13,6 +13,8 @@ from feedsvc.feeds.states import FeedState, load_states, made_with
 
 #: Changes that are looked at one by one; after more of them every feed is made again.
 _MOST_CHANGES = 2000
+#: Changes whose whole text is looked at; after more, feeds that ask for it are made again.
+_MOST_READ = 100
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,9 +62,9 @@ async def find_touched(
     since = min((one.basis for key, one in states.items() if key not in due), default=change)
     seqs: frozenset[int] | None = frozenset()
     if since < change:
-        changes = await load_changed(
-            session, since, _MOST_CHANGES + 1, with_text=asks_for_text(specs)
-        )
+        changes = await load_changed(session, since, _MOST_CHANGES + 1)
+        if len(changes) <= _MOST_READ and asks_for_text(specs):
+            changes = await load_changed(session, since, _MOST_CHANGES + 1, with_text=True)
         if len(changes) > _MOST_CHANGES:
             keys, seqs = {spec.key for spec in specs}, None
         else:

@@ -10,6 +10,8 @@ from feedsvc.model.feed import FeedFormat, ServedDocument
 
 _ETAG_LENGTH = 32  # hexadecimal digits: 128 bits
 _LAST_MODIFIED_STEP = timedelta(seconds=1)  # HTTP dates have no finer one
+#: Clocks of machines that keep time are never so far apart.
+_CLOCK_FAULT = timedelta(hours=1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,10 +70,14 @@ def entity_tag(body: bytes) -> str:
 def next_last_modified(previous: datetime | None, now: datetime) -> datetime:
     """The date of a new version: now, and at least a second after the one before.
 
-    It may lie in the future; whoever stores it sees to that.
+    It may lie a little in the future; whoever stores it sees to that. A date far ahead is the
+    fault of some clock. Waiting for it could take years, so it is as if it had not been; who has
+    it gets whole answers, for dates in the future are no condition (`Prepared.is_known`).
     """
     second = now.astimezone(UTC).replace(microsecond=0)
-    return second if previous is None else max(previous + _LAST_MODIFIED_STEP, second)
+    if previous is None or previous > now + _CLOCK_FAULT:
+        return second
+    return max(previous + _LAST_MODIFIED_STEP, second)
 
 
 def plan_versions(

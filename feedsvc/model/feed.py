@@ -210,3 +210,5 @@ class ServedDocument:
     #: Its own address, for `Link: rel="self"`.
     url: str = ""
     is_archive: bool = False
+    #: As FeedDocument.version; 0 where there are none.
+    version: int = 0

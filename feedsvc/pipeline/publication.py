@@ -8,6 +8,7 @@ import asyncio
 from collections.abc import Awaitable, Callable, Collection, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from typing import NamedTuple
 
 import structlog
 from sqlalchemy.ext.asyncio import AsyncSession
@@ -26,6 +27,7 @@ from feedsvc.feeds.documents import (
 from feedsvc.feeds.families import load_specs
 from feedsvc.feeds.fragment_store import prune_fragments, save_fragments
 from feedsvc.feeds.fragments import FragmentCache
+from feedsvc.feeds.registry import lock_rows
 from feedsvc.feeds.render import RenderedFeed, render_feed
 from feedsvc.feeds.spec import FeedSpec
 from feedsvc.feeds.touched import Touched, find_touched
@@ -36,8 +38,8 @@ from feedsvc.pipeline.parts import Parts
 
 log = structlog.get_logger(__name__)
 
-#: How long a feed that could not be published is left alone.
-_FEED_REST = timedelta(seconds=30)
+#: How long a feed that could not be published is left alone: at first, and at most.
+_FEED_REST, _LONGEST_FEED_REST = timedelta(seconds=30), timedelta(minutes=5)
 #: A last version that is dated further ahead than this is a fault of some clock.
 _CLOCK_SLIP = timedelta(seconds=5)
 #: Feeds whose documents are stored by one transaction: each commit waits for the disk.
@@ -73,6 +75,14 @@ class _Made:
     change: int
 
 
+class _Rest(NamedTuple):
+    """How long a feed is left alone, and how often it has failed one time after the other."""
+
+    since: datetime
+    until: datetime
+    failures: int
+
+
 class Publication:
     """Gives articles their numbers, and renews the feeds that hold them."""
 
@@ -82,8 +92,8 @@ class Publication:
         self.fragments = FragmentCache()
         self._publishing = asyncio.Lock()
         self._published_at: datetime | None = None
-        #: Feeds that are to be made again: from when, and since when they are left alone.
-        self._resting: dict[str, tuple[datetime, datetime]] = {}
+        #: Feeds that are to be made again.
+        self._resting: dict[str, _Rest] = {}
 
     async def is_wanted(self, now: datetime) -> bool:
         """Whether an article's time has come, or a feed is behind the articles."""
@@ -140,7 +150,7 @@ class Publication:
             raise
         except Exception as error:
             if len(specs) == 1:
-                await self._note_failure(specs[0].key, _describe(error))
+                await self._note_failure(specs[0].key, error)
             return False
         return True
 
@@ -211,21 +221,24 @@ class Publication:
         documents = await asyncio.to_thread(prepare_documents, spec, rendered, etags)
         return _Made(spec, rendered, documents, change)
 
-    async def _note_failure(self, key: str, fault: str) -> None:
+    async def _note_failure(self, key: str, error: Exception) -> None:
         """One feed that fails must not hold up the others; the sweep comes back to it."""
-        log.error("feed not published", feed=key, fault=fault)
-        self._rest(key, self._parts.clock() + _FEED_REST)
+        fault, surprise = _describe(error), None if isinstance(error, FeedsvcError) else error
+        log.error("feed not published", feed=key, fault=fault, exc_info=surprise)
+        failures = self._resting[key].failures + 1 if key in self._resting else 1
+        rest = min(_FEED_REST * 2 ** min(failures - 1, 10), _LONGEST_FEED_REST)
+        self._rest(key, self._parts.clock() + rest, failures)
         async with self._parts.database.write() as session:
             await states.save_problem(session, key, fault)
 
     def _is_rested(self, key: str, now: datetime) -> bool:
         if key not in self._resting:
             return True
-        until, since = self._resting[key]
-        return not since <= now < until  # or the clock was set back
+        rest = self._resting[key]
+        return not rest.since <= now < rest.until  # or the clock was set back
 
-    def _rest(self, key: str, until: datetime) -> None:
-        self._resting[key] = until, self._parts.clock()
+    def _rest(self, key: str, until: datetime, failures: int = 0) -> None:
+        self._resting[key] = _Rest(self._parts.clock(), until, failures)
 
     def _keep_resting(self, touched: Collection[str]) -> None:
         """Forget feeds that need not be made any more: somebody else has made them."""
@@ -266,6 +279,8 @@ class Publication:
         """Forget what belongs to no feed any more."""
         feeds, database = self._parts.feeds, self._parts.database
         async with database.write() as session:
+            # No feed may be added, and then have documents, that is not known here.
+            await lock_rows(session)
             now = self._parts.clock()
             specs = await load_specs(session, feeds.specs, feeds.families, feeds.newsletters, now)
             formats = {(spec.key, one.value) for spec in specs for one in spec.formats}

@@ -17,6 +17,8 @@ from feedsvc.web.feed_addresses import encode_path
 from feedsvc.web.feed_codings import CODING_NAMES, TAG_SUFFIXES, Coding, choose_coding
 
 Message = MutableMapping[str, Any]
+#: The present; aware UTC.
+Clock = Callable[[], datetime]
 Header = tuple[bytes, bytes]
 Headers = list[Header]
 
@@ -173,7 +175,7 @@ class Prepared:
         self,
         if_none_match: bytes | None,
         if_modified_since: bytes | None,
-        wall_clock: Callable[[], float],
+        now: Clock | None = None,
     ) -> bool:
         """Whether the client already has this version (RFC 9110 §13.2.2); None: not asked.
 
@@ -187,7 +189,7 @@ class Prepared:
             if if_modified_since == self._modified_header:
                 return True
             since = _parse_date(if_modified_since)
-            if since is None or since.timestamp() > wall_clock():
+            if since is None or (now is not None and since > now()):
                 return False
             return since >= self.document.last_modified.replace(microsecond=0)
         return False

@@ -5,6 +5,7 @@ from collections.abc import Collection, Iterable
 from feedsvc.db.engine import Database
 from feedsvc.feeds.documents import load_documents, load_versions
 from feedsvc.model.feed import FeedFormat, ServedDocument, document_path
+from feedsvc.web.feed_answers import Clock
 from feedsvc.web.feed_archives import FindArchive
 from feedsvc.web.feed_policy import ServingPolicy
 from feedsvc.web.feeds import FeedEndpoint, Note
@@ -20,11 +21,12 @@ class FeedCache:
         policy: ServingPolicy | None = None,
         archives: FindArchive | None = None,
         note: Note | None = None,
+        now: Clock | None = None,
     ) -> None:
         """Serve nothing yet; the arguments are the endpoint's."""
         policy = policy or ServingPolicy()
         self._base_url = policy.base_url
-        self.endpoint = FeedEndpoint((), policy, archives, note)
+        self.endpoint = FeedEndpoint((), policy, archives, note, now=now)
         #: (feed, format) -> (version, dense), as loaded last.
         self._versions: dict[tuple[str, str], tuple[int, bool]] = {}
         self._taken: set[str] = set()

@@ -6,8 +6,9 @@ default) a bucket holds 60 tokens, and one comes back each second:
 - a whole document costs 1 token, so that a client may fetch it 60 times at once, and then once a
   second;
 - a 304 costs a quarter: 240 at once, then four a second. Asking with a condition is what is wanted;
-- an archive page costs a quarter, from one bucket for all archive pages of a feed, so that a new
-  reader can walk through a long history.
+- an archive page costs a quarter, from one bucket for all archive pages of a feed and whatever the
+  user agent, so that a new reader can walk through a long history, and nobody gets more looked up
+  by another name.
 
 A client is an IPv4 address or an IPv6 /64. One that meets an empty bucket is answered 429, which
 costs it nothing, with the seconds until its bucket is full again in Retry-After: who waits so long

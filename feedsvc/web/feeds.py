@@ -23,7 +23,7 @@ from feedsvc.web.feed_addresses import (
     is_retired,
     read_address,
 )
-from feedsvc.web.feed_answers import EMPTY, Answer, Headers, Message, Prepared
+from feedsvc.web.feed_answers import EMPTY, Answer, Clock, Headers, Message, Prepared
 from feedsvc.web.feed_archives import ArchiveShelf, FindArchive
 from feedsvc.web.feed_limits import ARCHIVE_COST, FULL_COST, KNOWN_COST, FeedLimits
 from feedsvc.web.feed_policy import ServingPolicy
@@ -51,7 +51,7 @@ class FeedEndpoint:
         archives: FindArchive | None = None,
         note: Note | None = None,
         clock: Callable[[], float] = time.monotonic,
-        wall_clock: Callable[[], float] = time.time,
+        now: Clock | None = None,
     ) -> None:
         """Serve documents.
 
@@ -61,7 +61,7 @@ class FeedEndpoint:
             archives: asked for archive pages; None: there are none.
             note: see `Note`.
             clock: seconds that never go back.
-            wall_clock: seconds since 1970.
+            now: the present; None: dates of the future are believed.
         """
         self._policy = policy = policy or ServingPolicy()
         self._clients = Clients(policy.trusted_proxies)
@@ -70,7 +70,7 @@ class FeedEndpoint:
         self._archives = ArchiveShelf(archives, self._prepare, clock=clock) if archives else None
         self._note = note
         self._clock = clock
-        self._wall_clock = wall_clock
+        self._now = now
         self._prepared: dict[str, Prepared] = {}
         self._by_target: dict[bytes, Prepared] = {}
         #: Keys of the feeds that have a document.
@@ -156,7 +156,7 @@ class FeedEndpoint:
         """
         if_none_match = headers.get(b"if-none-match")
         if_modified_since = headers.get(b"if-modified-since")
-        known = prepared.is_known(if_none_match, if_modified_since, self._wall_clock)
+        known = prepared.is_known(if_none_match, if_modified_since, self._now)
         user_agent = headers.get(b"user-agent", b"")
         client = self._clients.find(peer, headers.get(b"x-forwarded-for"))
         if self._limits is not None and not client.is_this_machine:
@@ -226,7 +226,7 @@ class FeedEndpoint:
         if isinstance(found, str):
             return self._count(self._moved_to(found))
         known = found.is_known(
-            headers.get(b"if-none-match"), headers.get(b"if-modified-since"), self._wall_clock
+            headers.get(b"if-none-match"), headers.get(b"if-modified-since"), self._now
         )
         return self._serve(found, headers, known, scope["method"])
 
@@ -276,7 +276,9 @@ def _replaces(document: ServedDocument, held: ServedDocument) -> bool:
     Not an older version, not the same one again, and of one version not the larger codings.
     """
     if document.etag != held.etag or document.last_modified != held.last_modified:
-        return document.last_modified >= held.last_modified
+        # A date may go back when it was a clock's fault, and a version when a feed was made anew.
+        is_later = document.last_modified >= held.last_modified
+        return is_later or document.version > held.version
     if document.url != held.url or document.media_type != held.media_type:
         return True
     return _coded_sizes(document) < _coded_sizes(held)

@@ -39,9 +39,10 @@ async def show_metrics(request: Request) -> Response:
 
 def _may_read(request: Request, services: WebServices) -> bool:
     server = services.settings.server
-    forwarded = ",".join(request.headers.getlist("x-forwarded-for")).encode("latin-1")
+    lines = request.headers.getlist("x-forwarded-for")
+    forwarded = ",".join(lines).encode("latin-1") if lines else None
     clients = Clients(server.trusted_proxies)
-    client = clients.find(request.scope.get("client"), forwarded or None)
+    client = clients.find(request.scope.get("client"), forwarded)
     # SECURITY: who stands behind a web server that is not believed may be anybody.
     return not client.is_hidden and client.address in Networks(server.metrics_from)
 

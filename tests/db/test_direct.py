@@ -81,5 +81,5 @@ async def test_a_damaged_file_is_an_outage_and_a_wrong_statement_is_not(tmp_path
         await read(missing, "SELECT 1")
     assert not missing.exists()
     with pytest.raises(sqlite3.OperationalError, match="no such table"):
-        await read(tmp_path / "whole.db", "SELECT 1 FROM nothing")
+        await read(tmp_path / "whole.db", "SELECT 1 FROM nobody")
     await whole.dispose()

@@ -166,7 +166,7 @@ async def test_documents_that_must_wait_hold_up_the_other_formats(
     outcome = await store(database, spec, c, NOON + 5 * SECOND)
     assert outcome.come_again_at == datetime(2026, 3, 2, 12, 0, 6, tzinfo=UTC)
     # Each of them would have to wait, for another time.
-    outcome = await store(database, spec, c, NOON - timedelta(hours=1))
+    outcome = await store(database, spec, c, NOON - timedelta(minutes=30))
     assert outcome.come_again_at == datetime(2026, 3, 2, 12, 0, 6, tzinfo=UTC)
     assert await load(database) == before
 
@@ -457,3 +457,23 @@ def test_a_new_version_is_dated_a_second_later_at_least() -> None:
     assert next_last_modified(previous, NOON) == previous + SECOND
     assert next_last_modified(previous, NOON + 9 * SECOND) == previous + 9 * SECOND
     assert next_last_modified(previous, NOON - timedelta(hours=1)) == previous + SECOND
+
+
+async def test_after_a_clock_that_was_years_ahead_a_feed_goes_on_at_once(
+    database: Database, make_spec: SpecBuilder, feed: Feed
+) -> None:
+    spec = make_spec()
+    await store(database, spec, feed("a"), NOON + timedelta(days=4000))
+    outcome = await store(database, spec, feed("b"), NOON)
+    second = NOON.replace(microsecond=0)
+    assert {(one.last_modified, one.version) for one in outcome.changed} == {(second, 2)}
+
+
+async def test_after_a_clock_that_was_minutes_ahead_a_feed_waits(
+    database: Database, make_spec: SpecBuilder, feed: Feed
+) -> None:
+    spec = make_spec()
+    await store(database, spec, feed("a"), NOON + timedelta(minutes=40))
+    outcome = await store(database, spec, feed("b"), NOON)
+    assert not outcome.changed
+    assert outcome.come_again_at is not None

@@ -2,6 +2,7 @@
 
 import sqlite3
 import time
+import tracemalloc
 import zlib
 from datetime import UTC, datetime, timedelta
 from math import isclose
@@ -325,3 +326,13 @@ async def test_noting_a_request_is_cheap_and_bounded() -> None:
         counts.note("all", b"newsboat/2.21", b"10.0.0.%d" % (number % 200), True)
     assert (time.perf_counter() - begun) / 100_000 < 10e-6
     assert len(counts._distinct) <= 200
+
+
+def test_no_length_of_a_user_agent_fills_the_memory() -> None:
+    counts = ReaderCounts(KEY)
+    tracemalloc.start()
+    for number in range(300):
+        counts.note("all", b"newsboat/%d " % number + b"x" * 60_000, b"192.0.2.1")
+    held, _ = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert held < 1_000_000

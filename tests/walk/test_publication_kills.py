@@ -14,7 +14,7 @@ from sqlalchemy import select
 from feedsvc.feeds.documents import load_documents
 from feedsvc.model.hub import HubPing
 
-pytestmark = pytest.mark.anyio
+pytestmark = [pytest.mark.anyio, pytest.mark.fault]
 
 CONFIG = """\
 [feeds.all]

@@ -117,6 +117,11 @@ async def test_a_page_with_a_withdrawn_article_leaves_memory_and_folder_whatever
         (press.articles / "3.md").unlink()
         await press.publish(app)
         assert press.dropped == ["all"]
+        made = set(exported(press)) - set(pages)
+        dates = [
+            (press.folder / "public" / one).stat().st_mtime for one in made if "/archive/" in one
+        ]
+        assert 0 < max(dates) <= press.now.timestamp()
         assert not [path for path, body in exported(press).items() if "文章 3<" in body]
         assert not set(holding) & set(exported(press))
         assert any("/archive/" in path for path in exported(press))

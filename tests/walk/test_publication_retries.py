@@ -5,6 +5,7 @@ from datetime import timedelta
 from pathlib import Path
 
 import pytest
+import structlog
 from press import FEEDS, Press, break_feed, mend_feed, titles
 from sqlalchemy import select
 from sqlmodel import col
@@ -192,3 +193,37 @@ async def test_without_any_feed_articles_are_published_all_the_same(press: Press
         assert await press.publish(bare) == []
         assert not await is_wanted(press, bare)
         await bare.pipeline.start()
+
+
+@pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
+async def test_a_feed_that_always_fails_is_tried_ever_more_rarely_and_then_every_few_minutes(
+    press: Press, app: App
+) -> None:
+    await break_feed(app.database, "city")
+    with structlog.testing.capture_logs() as logs:
+        await press.publish(app)
+        await press.run(app, seconds=30, times=60)
+    failures = [one for one in logs if one["event"] == "feed not published"]
+    assert 8 <= len(failures) <= 10
+    await mend_feed(app.database)
+    await press.run(app, seconds=300, times=2)
+    assert await titles(app, "city") == ["甲"]
+
+
+async def test_a_feed_that_looks_into_texts_takes_in_many_changes_at_once(
+    press: Press, app: App
+) -> None:
+    press.configure(FEEDS + "[feeds.words]\ntitle = 'w'\nfilter = 'text contains \"编号7\"'\n")
+    async with press.open() as reading:
+        await press.publish(reading)
+        for number in range(120):
+            press.write(f"n{number}.md", f"编号{number}。")
+        await press.publish(reading)
+        wanted = sorted(f"编号{one}。" for one in range(120) if str(one).startswith("7"))
+        assert await titles(reading, "words") == wanted
+        press.write("n7.md", "没有了")
+        press.write("n8.md", "编号78 两次")
+        await press.publish(reading)
+        assert await titles(reading, "words") == sorted(
+            [*(one for one in wanted if one != "编号7。"), "编号78 两次"]
+        )

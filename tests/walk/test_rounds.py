@@ -81,6 +81,29 @@ async def test_what_comes_at_the_last_look_is_not_overlooked() -> None:
     assert heap.waiting == []
 
 
+async def test_a_host_that_hides_others_behind_it_holds_none_of_them_up() -> None:
+    """What is claimed is looked for among so many only, and those may all be of one slow host."""
+    waiting = [*[Piece("slow")] * 9, Piece("quick")]
+    quick_done, done = asyncio.Event(), []
+
+    async def claim(free: int, busy: Collection[str]) -> list[Piece]:
+        seen = [one for one in waiting if one.host not in busy][:5]
+        taken = seen[:1]  # one for each host at a time
+        for piece in taken:
+            waiting.remove(piece)
+        return taken
+
+    async def do(piece: Piece) -> None:
+        if piece.host == "slow":
+            await asyncio.wait_for(quick_done.wait(), 5)
+        else:
+            quick_done.set()
+        done.append(piece.host)
+
+    await Rounds(claim, do, 3, asyncio.Event()).work()
+    assert sorted(done) == ["quick", *["slow"] * 9]
+
+
 async def test_nothing_is_begun_when_the_end_has_come() -> None:
     heap = Heap(*"abc")
     rounds = Rounds(heap.claim, heap.do, 1, heap.stopping)

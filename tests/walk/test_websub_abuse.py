@@ -1,18 +1,19 @@
 """What strangers may have the hub do to others, and to its own network."""
 
+import asyncio
 from collections import Counter
 from collections.abc import AsyncIterator, Sequence
 from datetime import timedelta
 from pathlib import Path
 
 import pytest
-from http_sink import Answer
+from http_sink import Answer, HttpSink
 from hub_house import HubHouse, open_house
 from sqlalchemy import select
 
 from feedsvc.db.engine import Database
 from feedsvc.feeds.hub_hosts import HITS_PER_HOST
-from feedsvc.model.hub import HubHost, HubState
+from feedsvc.model.hub import HubHost, HubState, HubSubscription
 
 pytestmark = pytest.mark.anyio
 
@@ -129,3 +130,39 @@ async def test_a_host_has_so_many_callbacks_for_a_topic_and_no_more(
         await house.ask("unsubscribe", callback=house.reader.callback("/0"))
         await house.settle()
         assert (await house.ask(callback=house.reader.callback("/2"))).status_code == 202
+
+
+async def test_a_slow_host_with_many_subscriptions_holds_up_nobody_behind_them(
+    database: Database, tmp_path: Path
+) -> None:
+    """More than are looked at in one go, and all of them due before anybody else's."""
+    never = asyncio.Event()
+    async with open_house(database, tmp_path) as house:
+        slow = await HttpSink(lambda _: Answer(after=never)).start()
+        host = slow.host.replace("127.0.0.1", "localhost")
+        house.settings.websub.private_hosts[:] = [house.reader.host, host]
+        house.start_process()
+        await house.publish("<rss>one</rss>")
+        async with database.write() as session:
+            for number in range(120):
+                session.add(
+                    HubSubscription(
+                        topic="feeds/all/rss.xml",
+                        callback=f"http://{host}/{number}",
+                        callback_host="localhost",
+                        state=HubState.ACTIVE,
+                        lease_until=house.now + timedelta(days=1),
+                        next_at=house.now + timedelta(days=1),
+                        attempt=0,
+                        created_at=house.now,
+                    )
+                )
+        await house.subscribe(callback=house.reader.callback("/hurried"))
+        await house.distribution.announce([await house.publish("<rss>two</rss>")])
+        house.now += timedelta(seconds=2)
+        await house.distribution.sweep()
+        work = asyncio.create_task(house.jobs.drain())
+        await house.reader.wait_for(lambda: len(house.reader.deliveries) == 1)
+        work.cancel()
+        await asyncio.gather(work, return_exceptions=True)
+        await slow.stop()

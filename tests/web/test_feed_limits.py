@@ -124,6 +124,18 @@ async def test_looking_up_pages_that_are_not_there_is_limited(counter: Counter) 
     assert await counter.statuses(1) == [200]  # the feed itself is another matter
 
 
+async def test_no_other_name_of_a_program_or_a_feed_buys_more_look_ups(counter: Counter) -> None:
+    page = document_path("all", FeedFormat.RSS, ArchiveName(2, 1))
+    asked = [("/" + page, {"user_agent": f"reader {number}"}) for number in range(60)]
+    statuses = [(await counter.statuses(1, path, **headers))[0] for path, headers in asked]
+    assert statuses == [404] * 40 + [429] * 20
+    made_up = [
+        document_path(f"x{number}", FeedFormat.RSS, ArchiveName(1, 2)) for number in range(60)
+    ]
+    statuses = [(await counter.statuses(1, "/" + path))[0] for path in made_up]
+    assert statuses == [404] * 40 + [429] * 20
+
+
 async def test_a_limit_of_nothing_is_no_limit() -> None:
     assert set(await Counter(per_minute=0).statuses(500)) == {200}
 

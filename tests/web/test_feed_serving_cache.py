@@ -120,6 +120,7 @@ async def test_what_was_published_while_rows_were_read_stays(
         document(body=b"<rss>new</rss>"),
         etag="f" * 32,
         last_modified=document().last_modified + timedelta(seconds=1),
+        version=2,
     )
     load = feed_cache.load_documents
 

@@ -3,6 +3,7 @@
 import asyncio
 import gzip
 from collections.abc import AsyncIterator
+from datetime import UTC, datetime
 
 import anyio
 import brotli
@@ -25,6 +26,7 @@ DECODE = {
     "br": brotli.decompress,
     "zstd": lambda body: zstandard.ZstdDecompressor().decompress(body, max_output_size=100_000),
 }
+NOW = datetime(2026, 11, 22, tzinfo=UTC)
 #: name -> (headers, with OWN for the tag of the coding asked for; whether the reader has it)
 CONDITIONS: dict[str, tuple[dict[str, str], bool]] = {
     "none": ({}, False),
@@ -44,6 +46,9 @@ CONDITIONS: dict[str, tuple[dict[str, str], bool]] = {
     "date": ({"if_modified_since": DATE}, True),
     "later date": ({"if_modified_since": "Tue, 03 Mar 2026 00:00:00 GMT"}, True),
     "earlier date": ({"if_modified_since": "Mon, 02 Mar 2026 11:59:59 GMT"}, False),
+    "date of 1994's form": ({"if_modified_since": "Monday, 02-Mar-26 12:00:00 GMT"}, True),
+    "date of C's form": ({"if_modified_since": "Mon Mar  2 12:00:00 2026"}, True),
+    "date of the future": ({"if_modified_since": "Sat, 02 Mar 2041 12:00:00 GMT"}, False),
     "garbage date": ({"if_modified_since": "the day after \xfftomorrow"}, False),
     "both": ({"if_none_match": '"OWN"', "if_modified_since": DATE}, True),
     "other etag beats date": ({"if_none_match": '"x"', "if_modified_since": DATE}, False),
@@ -58,7 +63,7 @@ CONDITIONS: dict[str, tuple[dict[str, str], bool]] = {
 @pytest.fixture(scope="module", params=[True, False], ids=["short", "usual"])
 async def desk(request: pytest.FixtureRequest) -> AsyncIterator[Desk]:
     family = document("topics/科技", FeedFormat.ATOM)
-    endpoint = FeedEndpoint([document(), family], POLICY)
+    endpoint = FeedEndpoint([document(), family], POLICY, now=lambda: NOW)
     async with serving(endpoint, in_short=request.param) as desk:
         yield desk
 

@@ -91,7 +91,15 @@ async def test_counts_are_told_while_the_database_is_away(press: SmallPress) -> 
 
 @pytest.mark.parametrize(
     ("forwarded", "status"),
-    [(None, 200), ("127.0.0.1", 200), ("198.51.100.7", 404), ("127.0.0.1, 198.51.100.7", 404)],
+    [
+        (None, 200),
+        ("127.0.0.1", 200),
+        ("198.51.100.7", 404),
+        ("127.0.0.1, 198.51.100.7", 404),
+        ("unix:", 404),
+        ("127.0.0.1, unknown", 404),
+        ("", 404),
+    ],
 )
 async def test_only_those_named_may_read_them(
     press: SmallPress, forwarded: str | None, status: int
@@ -106,6 +114,18 @@ async def test_other_addresses_can_be_named(database: Database, tmp_path: Path) 
         transport = httpx2.ASGITransport(app=press.application, client=(peer, 1))
         async with httpx2.AsyncClient(transport=transport, base_url="http://inside") as client:
             assert (await client.get("/metrics")).status_code == status
+
+
+async def test_whom_a_web_server_that_is_not_trusted_speaks_for_may_not_read_them(
+    database: Database, tmp_path: Path
+) -> None:
+    press = await open_press(database, tmp_path, server={"trusted_proxies": ["192.0.2.1"]})
+    transport = httpx2.ASGITransport(app=press.application, client=("127.0.0.1", 1))
+    async with httpx2.AsyncClient(transport=transport, base_url="http://inside") as client:
+        for forwarded in ("198.51.100.7", "127.0.0.1"):
+            headers = {"x-forwarded-for": forwarded}
+            assert (await client.get("/metrics", headers=headers)).status_code == 404
+        assert (await client.get("/metrics")).status_code == 200
 
 
 async def test_openmetrics_is_given_to_who_asks_for_it(press: SmallPress) -> None:
