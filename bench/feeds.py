@@ -27,7 +27,7 @@ from bench.feeds_world import (
 )
 from bench.report import Result
 from feedsvc.db.engine import Database
-from feedsvc.feeds.documents import load_etags, prepare_documents, store_documents
+from feedsvc.feeds.documents.store import load_etags, prepare_documents, store_documents
 from feedsvc.feeds.fragment_store import save_fragments
 from feedsvc.feeds.fragments import FragmentCache
 from feedsvc.feeds.render import RenderedFeed, render_feed, render_rows

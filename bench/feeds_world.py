@@ -13,9 +13,9 @@ from uuid import UUID
 from sqlalchemy import insert
 
 from feedsvc.db.engine import Database
-from feedsvc.feeds.entries import read_entry
 from feedsvc.feeds.spec import FeedSpec, Window
-from feedsvc.feeds.syndication import full_document
+from feedsvc.feeds.writing.entries import read_entry
+from feedsvc.feeds.writing.syndication import full_document
 from feedsvc.kit.filters import Filter
 from feedsvc.model import metadata
 from feedsvc.model.article import Article, ArticleState

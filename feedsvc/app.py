@@ -24,9 +24,9 @@ from feedsvc.deliveries.sender import Sender
 from feedsvc.editions.registry import count_stranded, sync_newsletters
 from feedsvc.errors import ConfigError, FetchRefused, SenderBusy
 from feedsvc.feeds.configured import find_mistakes, read_feeds
-from feedsvc.feeds.readers import ReaderCounts
+from feedsvc.feeds.readers.counts import ReaderCounts
 from feedsvc.kit.fetch import Fetcher
-from feedsvc.kit.fetch_guard import Guard
+from feedsvc.kit.fetch.guard import Guard
 from feedsvc.kit.jobs import Jobs, open_jobs
 from feedsvc.kit.key_check import check_keys
 from feedsvc.kit.templating import Templates

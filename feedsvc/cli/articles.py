@@ -93,7 +93,7 @@ def publish(as_json: JsonOption = False, config: ConfigOption = None) -> None:
     """
 
     async def work(app: "App") -> list[str]:
-        changed = await app.pipeline.publish()
+        changed = await app.pipeline.publish_now()
         await app.pipeline.prune()
         return [f"{app.settings.base_url}/{document.path}" for document in changed]
 

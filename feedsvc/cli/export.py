@@ -12,7 +12,7 @@ from feedsvc.errors import ConfigError
 
 if TYPE_CHECKING:
     from feedsvc.app import App
-    from feedsvc.feeds.export import ExportOutcome
+    from feedsvc.feeds.documents.export import ExportOutcome
 
 
 def register(app: typer.Typer) -> None:

@@ -12,8 +12,8 @@ from feedsvc.cli.output import console, print_json, say
 if TYPE_CHECKING:
     from feedsvc.app import App
     from feedsvc.feeds.details import DocumentRow
-    from feedsvc.feeds.reader_store import ReaderDay
-    from feedsvc.feeds.readers import ReaderTotals
+    from feedsvc.feeds.readers.counts import ReaderTotals
+    from feedsvc.feeds.readers.store import ReaderDay
 
 #: Columns of a table that no terminal shows.
 _WIDE = 1000
@@ -54,8 +54,8 @@ def list_(as_json: JsonOption = False, config: ConfigOption = None) -> None:
         from feedsvc.feeds.catalogue import load_catalogue
         from feedsvc.feeds.configured import read_feeds
         from feedsvc.feeds.details import count_hub_subscriptions
-        from feedsvc.feeds.reader_store import load_counts
-        from feedsvc.feeds.readers import ROLLING_DAYS, ReaderTotals
+        from feedsvc.feeds.readers.counts import ROLLING_DAYS, ReaderTotals
+        from feedsvc.feeds.readers.store import load_counts
 
         configured = read_feeds(app.settings)
         async with app.database.read() as session:
@@ -164,8 +164,8 @@ def show(
         from feedsvc.feeds.catalogue import find_feed
         from feedsvc.feeds.configured import read_feeds
         from feedsvc.feeds.details import load_details
-        from feedsvc.feeds.reader_store import load_counts, load_reader_days
-        from feedsvc.feeds.readers import ReaderTotals
+        from feedsvc.feeds.readers.counts import ReaderTotals
+        from feedsvc.feeds.readers.store import load_counts, load_reader_days
 
         async with app.database.read() as session:
             spec = await find_feed(session, read_feeds(app.settings), key)

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from feedsvc.app import App
     from feedsvc.config_file import LoadedSettings
-    from feedsvc.web.feed_cache import FeedCache
+    from feedsvc.web.feeds.cache import FeedCache
 
     Work = Callable[[App], Awaitable[None]]
 
@@ -106,8 +106,8 @@ async def run_server(
 def _feed_cache(loaded: "LoadedSettings", opened: "list[App]") -> "FeedCache":
     """What serves feeds; the application that stands behind it is opened after it."""
     from feedsvc.app import utc_now
-    from feedsvc.web.feed_cache import FeedCache
-    from feedsvc.web.feed_policy import ServingPolicy
+    from feedsvc.web.feeds.cache import FeedCache
+    from feedsvc.web.feeds.policy import ServingPolicy
 
     return FeedCache(
         ServingPolicy.of(loaded.settings),
@@ -183,7 +183,7 @@ def _web_server(app: "App", cache: "FeedCache") -> "uvicorn.Server":
     import uvicorn
 
     from feedsvc.web.application import create_application
-    from feedsvc.web.feed_protocol import feed_protocol
+    from feedsvc.web.feeds.protocol import feed_protocol
     from feedsvc.web.services import WebServices
 
     loop = asyncio.get_running_loop()

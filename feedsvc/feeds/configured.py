@@ -9,9 +9,9 @@ from feedsvc.config import NewsletterSettings, Settings
 from feedsvc.config_feeds import FeedSettings, PodcastSettings, Selected
 from feedsvc.config_values import split_mailbox
 from feedsvc.errors import FilterInvalid
-from feedsvc.feeds.entries import Podcast
 from feedsvc.feeds.families import Family, Named
 from feedsvc.feeds.spec import FeedSpec, Window
+from feedsvc.feeds.writing.entries import Podcast
 from feedsvc.kit.filters import Filter, from_selection, parse_filter
 from feedsvc.model.ports import Selection
 

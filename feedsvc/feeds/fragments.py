@@ -11,10 +11,10 @@ from operator import attrgetter, itemgetter
 from weakref import WeakValueDictionary
 
 from feedsvc.errors import EntryUnrenderable
-from feedsvc.feeds.entries import Content, read_entry
-from feedsvc.feeds.jsonfeed import JSON_RENDERER, json_fragment
 from feedsvc.feeds.select import Version, WindowRow
 from feedsvc.feeds.spec import FeedSpec
+from feedsvc.feeds.writing.entries import Content, read_entry
+from feedsvc.feeds.writing.jsonfeed import JSON_RENDERER, json_fragment
 from feedsvc.model.article import Article
 from feedsvc.model.feed import FeedFormat
 
@@ -36,7 +36,7 @@ class Rendering:
     @property
     def key(self) -> str:
         """The part of a fragment's key that this rendering decides."""
-        from feedsvc.feeds.syndication import RENDERER  # feedgen is slow to import
+        from feedsvc.feeds.writing.syndication import RENDERER  # feedgen is slow to import
 
         formats = ",".join(self.formats)
         kind = "podcast" if self.podcast else "feed"
@@ -185,7 +185,7 @@ def write_fragment(article: Article, rendering: Rendering, how: str) -> Fragment
     Raises:
         EntryUnrenderable: it cannot be written, for whatever reason.
     """
-    from feedsvc.feeds.syndication import xml_fragments
+    from feedsvc.feeds.writing.syndication import xml_fragments
 
     try:
         entry = read_entry(article, rendering.base_url, rendering.content)

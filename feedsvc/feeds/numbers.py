@@ -12,8 +12,8 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.sql.elements import ColumnElement
 from sqlmodel import col
 
-from feedsvc.kit.filter_terms import Among
 from feedsvc.kit.filters import Filter
+from feedsvc.kit.filters.terms import Among
 from feedsvc.model.article import LABEL_LENGTH, LABELLED, Article, ArticleLabel, ArticleState
 
 #: Labelled articles that are looked up one by one where there may be a better way.

@@ -13,8 +13,8 @@ from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlmodel import col
 
-from feedsvc.kit.filter_fields import ARTICLE_FIELDS, FieldKind
 from feedsvc.kit.filters import Filter
+from feedsvc.kit.filters.fields import ARTICLE_FIELDS, FieldKind
 from feedsvc.model.article import Article, ArticleState, Counter
 from feedsvc.model.feed import Feed, FeedFormat, document_url
 

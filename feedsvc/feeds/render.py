@@ -12,7 +12,6 @@ from typing import Any, NamedTuple
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from feedsvc.db.direct import DirectReader
-from feedsvc.feeds.entries import EMPTY_FEED_AT, Head, Links
 from feedsvc.feeds.fragment_store import Gathered, find_elsewhere, gather
 from feedsvc.feeds.fragments import (
     Fragment,
@@ -21,9 +20,10 @@ from feedsvc.feeds.fragments import (
     find_known,
     rendering_of,
 )
-from feedsvc.feeds.jsonfeed import json_frame
 from feedsvc.feeds.select import WindowRow, light_row, select_window
 from feedsvc.feeds.spec import FeedSpec
+from feedsvc.feeds.writing.entries import EMPTY_FEED_AT, Head, Links
+from feedsvc.feeds.writing.jsonfeed import json_frame
 from feedsvc.model.article import Article
 from feedsvc.model.feed import FeedFormat
 
@@ -201,7 +201,7 @@ def _frame_of_some_day(
 
 
 def _frame(feed_format: FeedFormat, head: Head) -> tuple[bytes, bytes]:
-    from feedsvc.feeds.syndication import xml_frame  # feedgen is slow to import
+    from feedsvc.feeds.writing.syndication import xml_frame  # feedgen is slow to import
 
     return json_frame(head) if feed_format is FeedFormat.JSON else xml_frame(feed_format, head)
 

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from uuid import UUID
 
-from feedsvc.feeds.entries import Content, Head, Links, Podcast, clean_text
+from feedsvc.feeds.writing.entries import Content, Head, Links, Podcast, clean_text
 from feedsvc.kit.filters import Filter
 from feedsvc.model.feed import FeedFormat, document_url
 

@@ -6,7 +6,7 @@ from datetime import datetime
 
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from feedsvc.feeds.archive_store import touched_archives
+from feedsvc.feeds.archive.store import touched_archives
 from feedsvc.feeds.changes import asks_for_text, load_changed, load_holders, touched_feeds
 from feedsvc.feeds.spec import FeedSpec
 from feedsvc.feeds.states import FeedState, load_states, made_with

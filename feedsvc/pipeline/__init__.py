@@ -51,6 +51,7 @@ class Pipeline:
         self.ingest = Intake(parts).ingest
         # article -> feed documents
         self.publish, self.prune = self._following.publish, self._publication.prune
+        self.publish_now = self._following.publish_now
         # edition -> cohorts -> deliveries
         self.compose = self._composition.compose
         # document -> archive page, file

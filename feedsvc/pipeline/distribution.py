@@ -16,8 +16,11 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from feedsvc.config import Settings
 from feedsvc.db.engine import Database
 from feedsvc.errors import DatabaseUnavailable, FetchFailed, FetchRefused
-from feedsvc.feeds import hub_hosts, hub_owed, hub_rows, websub
-from feedsvc.feeds.hub_delivery import (
+from feedsvc.feeds.hub import hosts as hub_hosts
+from feedsvc.feeds.hub import owed as hub_owed
+from feedsvc.feeds.hub import pings as websub
+from feedsvc.feeds.hub import rows as hub_rows
+from feedsvc.feeds.hub.delivery import (
     Outcome,
     Step,
     delivery_headers,
@@ -26,8 +29,8 @@ from feedsvc.feeds.hub_delivery import (
     read_outcome,
     verification_url,
 )
-from feedsvc.feeds.hub_topics import Topics
-from feedsvc.feeds.hub_versions import load_version
+from feedsvc.feeds.hub.topics import Topics
+from feedsvc.feeds.hub.versions import load_version
 from feedsvc.kit.fetch import Fetched, Fetcher, FetchLimits
 from feedsvc.kit.jobs import Jobs
 from feedsvc.model.feed import ServedDocument

@@ -6,10 +6,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from feedsvc.errors import ExportFailed
-from feedsvc.feeds.archive_pages import list_pages, render_pages
+from feedsvc.feeds.archive.pages import list_pages, render_pages
 from feedsvc.feeds.catalogue import load_specs
-from feedsvc.feeds.documents import load_documents
-from feedsvc.feeds.export import ExportOutcome, export_documents, remove_documents
+from feedsvc.feeds.documents.export import ExportOutcome, export_documents, remove_documents
+from feedsvc.feeds.documents.store import load_documents
 from feedsvc.feeds.fragments import FragmentCache
 from feedsvc.feeds.spec import FeedSpec
 from feedsvc.model.feed import ArchiveName, FeedFormat, ServedDocument, document_path

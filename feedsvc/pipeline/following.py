@@ -3,6 +3,7 @@
 What fails here is made good later: hubs are told by rows, and files compared with what is stored.
 """
 
+import asyncio
 from collections.abc import Awaitable
 from datetime import timedelta
 from pathlib import Path
@@ -10,11 +11,11 @@ from pathlib import Path
 import structlog
 
 from feedsvc.errors import ExportFailed
-from feedsvc.feeds.archive import parse_archive_path
-from feedsvc.feeds.archive_pages import ArchiveMoved, open_archive
+from feedsvc.feeds.archive.pages import ArchiveMoved, open_archive
+from feedsvc.feeds.archive.plan import parse_archive_path
 from feedsvc.feeds.catalogue import find_feed
-from feedsvc.feeds.export import ExportOutcome
-from feedsvc.feeds.reader_store import KEPT, prune_readers, save_counts
+from feedsvc.feeds.documents.export import ExportOutcome
+from feedsvc.feeds.readers.store import KEPT, prune_readers, save_counts
 from feedsvc.model.feed import ServedDocument, document_path
 from feedsvc.pipeline.distribution import Distribution
 from feedsvc.pipeline.export import Export
@@ -57,6 +58,17 @@ class Following:
         if self._failures == self._made_good:
             self._attempts, self._next_at = 0, self._parts.clock() + _REST
         self._failures += 1
+
+    async def publish_now(self) -> list[ServedDocument]:
+        """As `publish`, and again for feeds that changed twice within a second."""
+        renewed = await self.publish()
+        for _ in range(_MOST_ATTEMPTS):
+            wait_s = self.publication.seconds_to_wait()
+            if wait_s is None:
+                break
+            await asyncio.sleep(wait_s)
+            renewed = renewed + await self.publish()
+        return renewed
 
     async def _follow(self, renewed: Renewed) -> None:
         await self._distribution.announce(renewed.documents)

@@ -9,7 +9,7 @@ from feedsvc.config import Settings
 from feedsvc.db.engine import Database
 from feedsvc.deliveries.sender import Sender
 from feedsvc.feeds.configured import ConfiguredFeeds
-from feedsvc.feeds.readers import ReaderCounts
+from feedsvc.feeds.readers.counts import ReaderCounts
 from feedsvc.kit.fetch import Fetcher
 from feedsvc.kit.jobs import Jobs
 from feedsvc.messages.digests import DigestRenderer

@@ -15,15 +15,18 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from feedsvc.articles import changed, publish
 from feedsvc.errors import DatabaseUnavailable, FeedsvcError
-from feedsvc.feeds import dense, states
-from feedsvc.feeds.archive_store import archive_links, prune_archives, renew_archives
-from feedsvc.feeds.documents import (
+from feedsvc.feeds import states
+from feedsvc.feeds.archive.store import archive_links, prune_archives, renew_archives
+from feedsvc.feeds.documents import dense
+from feedsvc.feeds.documents.store import (
     load_etags,
     prepare_documents,
     prune_documents,
     save_set_aside,
     store_documents,
 )
+from feedsvc.feeds.documents.variants import compress_dense
+from feedsvc.feeds.documents.versions import PreparedDocument
 from feedsvc.feeds.families import load_specs
 from feedsvc.feeds.fragment_store import prune_fragments, save_fragments
 from feedsvc.feeds.fragments import FragmentCache
@@ -31,8 +34,6 @@ from feedsvc.feeds.registry import lock_rows
 from feedsvc.feeds.render import RenderedFeed, render_feed
 from feedsvc.feeds.spec import FeedSpec
 from feedsvc.feeds.touched import Touched, find_touched
-from feedsvc.feeds.variants import compress_dense
-from feedsvc.feeds.versions import PreparedDocument
 from feedsvc.model.feed import ArchiveName, ServedDocument
 from feedsvc.pipeline.parts import Parts
 
@@ -236,6 +237,19 @@ class Publication:
             return True
         rest = self._resting[key]
         return not rest.since <= now < rest.until  # or the clock was set back
+
+    def seconds_to_wait(self) -> float | None:
+        """Until the next feed can be made that changed twice within a second; None: there is none.
+
+        Feeds that failed, or wait for a clock, are not waited for.
+        """
+        now = self._parts.clock()
+        soon = [
+            (rest.until - now).total_seconds()
+            for rest in self._resting.values()
+            if not rest.failures and rest.until - now <= _CLOCK_SLIP
+        ]
+        return max(min(soon), 0.0) if soon else None
 
     def _rest(self, key: str, until: datetime, failures: int = 0) -> None:
         self._resting[key] = _Rest(self._parts.clock(), until, failures)

@@ -8,10 +8,10 @@ from fastapi import APIRouter, HTTPException, Request
 from starlette.responses import PlainTextResponse, Response
 
 from feedsvc.errors import HubRequestRefused
-from feedsvc.feeds.hub import take_request
-from feedsvc.feeds.hub_requests import PublishRequest, read_request
-from feedsvc.feeds.hub_topics import Topics
-from feedsvc.kit.fetch_guard import Guard
+from feedsvc.feeds.hub.intake import take_request
+from feedsvc.feeds.hub.requests import PublishRequest, read_request
+from feedsvc.feeds.hub.topics import Topics
+from feedsvc.kit.fetch.guard import Guard
 from feedsvc.web.services import WebServices, services_of
 
 router = APIRouter()

@@ -16,8 +16,8 @@ from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
 from feedsvc.errors import DatabaseUnavailable
-from feedsvc.feeds.reader_store import load_counts
-from feedsvc.feeds.readers import ReaderTotals
+from feedsvc.feeds.readers.counts import ReaderTotals
+from feedsvc.feeds.readers.store import load_counts
 from feedsvc.web.clients import Clients, Networks
 from feedsvc.web.services import FeedServer, WebServices, services_of
 

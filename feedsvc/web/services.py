@@ -13,7 +13,7 @@ from feedsvc.db.engine import Database
 from feedsvc.kit.templating import Templates
 from feedsvc.kit.tokens import Keyring
 from feedsvc.model.feed import ServedDocument
-from feedsvc.web.feed_tally import FeedTally
+from feedsvc.web.feeds.tally import FeedTally
 
 
 class FeedServer(Protocol):

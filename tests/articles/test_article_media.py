@@ -11,7 +11,7 @@ from feedsvc.articles.identity import digest_content
 from feedsvc.articles.parse import parse_article
 from feedsvc.db.engine import Database
 from feedsvc.errors import BrokenArticle
-from feedsvc.feeds.episodes import Episode, Person, Transcript, read_episode
+from feedsvc.feeds.writing.episodes import Episode, Person, Transcript, read_episode
 from feedsvc.model.article import Article, ArticleData
 
 FILE = "enclosure: https://news.example/a.mp3"

@@ -200,7 +200,8 @@ def running(folder: Path, *command: str, **environ: str) -> Iterator[subprocess.
 
 
 def _fork_for_each_request() -> None:
-    for name in ("alembic.command", "feedsvc.app", "feedsvc.feeds.syndication", "rich.table"):
+    syndication = "feedsvc.feeds.writing.syndication"
+    for name in ("alembic.command", "feedsvc.app", syndication, "rich.table"):
         importlib.import_module(name)
     from feedsvc.cli import main
 

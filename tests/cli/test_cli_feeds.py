@@ -8,7 +8,7 @@ from datetime import UTC, datetime, timedelta
 from command_line import CONFIG, Newsroom
 
 from feedsvc.cli.feeds import draw_line
-from feedsvc.feeds.readers import pack_bits
+from feedsvc.feeds.readers.counts import pack_bits
 
 FEEDS = (
     CONFIG.replace('title = "全部文章"', 'title = "全部文章"\nformerly = ["everything"]')

@@ -3,10 +3,10 @@
 from collections.abc import Sequence
 from dataclasses import replace
 
-from feedsvc.feeds.entries import EMPTY_FEED_AT, Links, Podcast, read_entry
-from feedsvc.feeds.jsonfeed import full_json, json_fragment, json_frame
 from feedsvc.feeds.spec import FeedSpec
-from feedsvc.feeds.syndication import full_document, xml_fragments, xml_frame
+from feedsvc.feeds.writing.entries import EMPTY_FEED_AT, Links, Podcast, read_entry
+from feedsvc.feeds.writing.jsonfeed import full_json, json_fragment, json_frame
+from feedsvc.feeds.writing.syndication import full_document, xml_fragments, xml_frame
 from feedsvc.model.article import Article
 from feedsvc.model.feed import ArchiveName, FeedFormat, document_url
 

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from feedsvc.feeds.archive import (
+from feedsvc.feeds.archive.plan import (
     PageEntry,
     PlannedPage,
     cluster_seqs,

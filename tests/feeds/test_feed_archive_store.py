@@ -18,19 +18,19 @@ from sqlmodel import col
 
 from feedsvc.articles.labels import save_labels
 from feedsvc.db.engine import Database
-from feedsvc.feeds import archive_store
-from feedsvc.feeds.archive_pages import ArchiveMoved, list_pages, open_archive
-from feedsvc.feeds.archive_store import (
+from feedsvc.feeds.archive import store as archive_store
+from feedsvc.feeds.archive.pages import ArchiveMoved, list_pages, open_archive
+from feedsvc.feeds.archive.store import (
     ArchiveRenewal,
     archive_links,
     prune_archives,
     renew_archives,
     touched_archives,
 )
-from feedsvc.feeds.entries import Links
 from feedsvc.feeds.fragments import FragmentCache
 from feedsvc.feeds.select import select_window
 from feedsvc.feeds.spec import FeedSpec, Window
+from feedsvc.feeds.writing.entries import Links
 from feedsvc.kit.filters import from_selection
 from feedsvc.model.article import Article, ArticleState
 from feedsvc.model.feed import ArchiveName, Feed, FeedFormat

@@ -17,18 +17,18 @@ from sqlalchemy import update
 from sqlmodel import col
 
 from feedsvc.db.engine import Database
-from feedsvc.feeds.archive import parse_archive_path
-from feedsvc.feeds.archive_pages import ArchiveMoved, list_pages, open_archive, render_pages
-from feedsvc.feeds.archive_store import (
+from feedsvc.feeds.archive.pages import ArchiveMoved, list_pages, open_archive, render_pages
+from feedsvc.feeds.archive.plan import parse_archive_path
+from feedsvc.feeds.archive.store import (
     ArchiveRenewal,
     archive_links,
     renew_archives,
     touched_archives,
 )
+from feedsvc.feeds.documents.versions import entity_tag
 from feedsvc.feeds.fragments import FragmentCache
 from feedsvc.feeds.render import render_feed
 from feedsvc.feeds.spec import FeedSpec, Window
-from feedsvc.feeds.versions import entity_tag
 from feedsvc.kit.filters import from_selection
 from feedsvc.model.article import Article, ArticleState
 from feedsvc.model.feed import ArchiveName, FeedFormat, ServedDocument

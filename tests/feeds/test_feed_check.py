@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from feedsvc.feeds.check import check_document
+from feedsvc.feeds.documents.check import check_document
 from feedsvc.feeds.render import render_documents
 from feedsvc.feeds.spec import FeedSpec
 from feedsvc.model.article import Article

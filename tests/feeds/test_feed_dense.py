@@ -7,16 +7,16 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from feedsvc.db.engine import Database
-from feedsvc.feeds.dense import SparseDocument, find_sparse, save_dense
-from feedsvc.feeds.documents import (
+from feedsvc.feeds.documents.dense import SparseDocument, find_sparse, save_dense
+from feedsvc.feeds.documents.store import (
     load_documents,
     load_versions,
     prepare_documents,
     store_documents,
 )
+from feedsvc.feeds.documents.variants import compress_dense
 from feedsvc.feeds.render import render_documents
 from feedsvc.feeds.spec import FeedSpec
-from feedsvc.feeds.variants import compress_dense
 from feedsvc.model.article import Article
 from feedsvc.model.feed import FeedDocument, FeedFormat, ServedDocument
 

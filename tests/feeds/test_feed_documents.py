@@ -19,7 +19,7 @@ from sqlmodel import col
 
 from feedsvc.db.engine import Database
 from feedsvc.errors import DocumentRefused
-from feedsvc.feeds.documents import (
+from feedsvc.feeds.documents.store import (
     load_document,
     load_documents,
     load_etags,
@@ -30,10 +30,10 @@ from feedsvc.feeds.documents import (
     save_set_aside,
     store_documents,
 )
+from feedsvc.feeds.documents.versions import PreparedFeed, StoreOutcome
 from feedsvc.feeds.render import RenderedFeed, render_documents
 from feedsvc.feeds.select import light_row
 from feedsvc.feeds.spec import FeedSpec
-from feedsvc.feeds.versions import PreparedFeed, StoreOutcome
 from feedsvc.model.article import Article
 from feedsvc.model.feed import FeedDocument, FeedFormat, ServedDocument
 

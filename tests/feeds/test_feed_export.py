@@ -17,8 +17,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from feedsvc.errors import ExportFailed
-from feedsvc.feeds.export import ExportOutcome, export_documents
-from feedsvc.feeds.variants import compress_quick
+from feedsvc.feeds.documents.export import ExportOutcome, export_documents
+from feedsvc.feeds.documents.variants import compress_quick
 from feedsvc.model.feed import (
     MEDIA_TYPES,
     ArchiveName,

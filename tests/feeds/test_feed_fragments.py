@@ -12,7 +12,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from feedsvc.errors import EntryUnrenderable
-from feedsvc.feeds.entries import EMPTY_FEED_AT, Links, Podcast, read_entry
 from feedsvc.feeds.fragments import (
     FragmentCache,
     Rendering,
@@ -21,11 +20,12 @@ from feedsvc.feeds.fragments import (
     version_of,
     write_fragment,
 )
-from feedsvc.feeds.jsonfeed import full_json
 from feedsvc.feeds.render import render_documents, render_rows
 from feedsvc.feeds.select import light_row
 from feedsvc.feeds.spec import FeedSpec
-from feedsvc.feeds.syndication import full_document
+from feedsvc.feeds.writing.entries import EMPTY_FEED_AT, Links, Podcast, read_entry
+from feedsvc.feeds.writing.jsonfeed import full_json
+from feedsvc.feeds.writing.syndication import full_document
 from feedsvc.model.article import Article
 from feedsvc.model.feed import FeedFormat
 

@@ -16,9 +16,9 @@ from hypothesis import strategies as st
 from lxml import etree
 
 from feedsvc.errors import EntryUnrenderable
-from feedsvc.feeds.entries import MAX_CONTENT_LENGTH, MAX_TITLE_LENGTH, read_entry
 from feedsvc.feeds.spec import FeedSpec
-from feedsvc.feeds.wire import clean_line, usable_url
+from feedsvc.feeds.writing.entries import MAX_CONTENT_LENGTH, MAX_TITLE_LENGTH, read_entry
+from feedsvc.feeds.writing.wire import clean_line, usable_url
 from feedsvc.model.article import Article
 from feedsvc.model.feed import FeedFormat
 

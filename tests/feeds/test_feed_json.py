@@ -11,8 +11,8 @@ import pytest
 from feed_writing import AUDIO, EPISODE, UNKNOWN, archive_links, write_feed
 from jsonschema import Draft7Validator, Draft202012Validator
 
-from feedsvc.feeds.entries import Links
 from feedsvc.feeds.spec import FeedSpec
+from feedsvc.feeds.writing.entries import Links
 from feedsvc.model.article import Article
 from feedsvc.model.feed import FeedFormat
 

@@ -9,7 +9,7 @@ from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 from lxml import etree
 
-from feedsvc.feeds.opml import Group, Subscription, write_opml
+from feedsvc.feeds.writing.opml import Group, Subscription, write_opml
 
 HOME = "https://news.example.com/"
 

@@ -13,15 +13,8 @@ from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
 from feedsvc.db.engine import Database
-from feedsvc.feeds.agents import MOST_SUBSCRIBERS, AgentCount, read_agent, read_client
-from feedsvc.feeds.reader_store import (
-    KEPT,
-    load_counts,
-    load_reader_days,
-    prune_readers,
-    save_counts,
-)
-from feedsvc.feeds.readers import (
+from feedsvc.feeds.readers.agents import MOST_SUBSCRIBERS, AgentCount, read_agent, read_client
+from feedsvc.feeds.readers.counts import (
     MOST_AGENTS,
     PROGRAMS_AN_ADDRESS,
     ReaderCounts,
@@ -29,6 +22,13 @@ from feedsvc.feeds.readers import (
     count_clients,
     merge_bitmaps,
     pack_bits,
+)
+from feedsvc.feeds.readers.store import (
+    KEPT,
+    load_counts,
+    load_reader_days,
+    prune_readers,
+    save_counts,
 )
 
 pytestmark = pytest.mark.anyio

@@ -245,4 +245,4 @@ def test_only_syndication_imports_feedgen() -> None:
             for line in path.read_text(encoding="utf-8").splitlines()
         )
     }
-    assert users == {"feeds/syndication.py"}
+    assert users == {"feeds/writing/syndication.py"}

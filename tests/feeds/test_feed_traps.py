@@ -11,9 +11,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from lxml import etree
 
-from feedsvc.feeds.entries import EMPTY_FEED_AT, Links, read_entry
 from feedsvc.feeds.spec import FeedSpec
-from feedsvc.feeds.syndication import full_document
+from feedsvc.feeds.writing.entries import EMPTY_FEED_AT, Links, read_entry
+from feedsvc.feeds.writing.syndication import full_document
 from feedsvc.model.article import Article
 from feedsvc.model.feed import FeedFormat
 

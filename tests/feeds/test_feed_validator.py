@@ -14,8 +14,8 @@ from typing import Any
 import pytest
 from feed_writing import AUDIO, EPISODE, PODCAST, UNKNOWN, VIDEO, archive_links, write_feed
 
-from feedsvc.feeds.entries import Links
 from feedsvc.feeds.spec import FeedSpec
+from feedsvc.feeds.writing.entries import Links
 from feedsvc.model.article import Article
 from feedsvc.model.feed import ArchiveName, FeedFormat, document_url
 

@@ -11,7 +11,7 @@ import zstandard
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from feedsvc.feeds.variants import (
+from feedsvc.feeds.documents.variants import (
     Variants,
     check_coding,
     choose_dense_levels,

@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from feedsvc.feeds.hub_delivery import (
+from feedsvc.feeds.hub.delivery import (
     Outcome,
     Step,
     choose_step,

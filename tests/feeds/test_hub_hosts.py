@@ -5,7 +5,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from feedsvc.db.engine import Database
-from feedsvc.feeds.hub_hosts import (
+from feedsvc.feeds.hub.hosts import (
     HITS_PER_ADDRESS,
     HITS_PER_HOST,
     PERIOD,

@@ -8,14 +8,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from feedsvc.errors import HubRequestRefused
-from feedsvc.feeds.hub_requests import (
+from feedsvc.feeds.hub.requests import (
     HubMode,
     PublishRequest,
     SubscriptionRequest,
     grant_lease,
     read_request,
 )
-from feedsvc.kit.fetch_guard import Guard
+from feedsvc.kit.fetch.guard import Guard
 
 BASE_URL = "https://news.example.com"
 PLAIN = {

@@ -3,7 +3,7 @@
 import pytest
 
 from feedsvc.config_feeds import FeedSettings
-from feedsvc.feeds.hub_topics import Topic, Topics
+from feedsvc.feeds.hub.topics import Topic, Topics
 from feedsvc.model.feed import FeedFormat
 
 BASE_URL = "https://news.example.com"

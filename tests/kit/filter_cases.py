@@ -6,8 +6,8 @@ from typing import Any
 
 from hypothesis import strategies as st
 
-from feedsvc.kit.filter_fields import ARTICLE_FIELDS, OPERATORS, OPTIONAL, FieldKind
-from feedsvc.kit.filter_terms import (
+from feedsvc.kit.filters.fields import ARTICLE_FIELDS, OPERATORS, OPTIONAL, FieldKind
+from feedsvc.kit.filters.terms import (
     Among,
     Compared,
     Condition,

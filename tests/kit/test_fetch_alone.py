@@ -8,7 +8,7 @@ import pytest
 import feedsvc
 
 PACKAGE = Path(feedsvc.__file__).parent
-ALLOWED = {PACKAGE / "kit" / "fetch.py", PACKAGE / "kit" / "fetch_wire.py"}
+ALLOWED = {PACKAGE / "kit" / "fetch" / "__init__.py", PACKAGE / "kit" / "fetch" / "wire.py"}
 CLIENTS = (
     "aiohttp",
     "ftplib",

@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from feedsvc.errors import FetchRefused
-from feedsvc.kit.fetch_guard import Guard, Reach, reach_of, read_url
+from feedsvc.kit.fetch.guard import Guard, Reach, reach_of, read_url
 
 NEVER_PUBLIC = [
     "127.0.0.1",

@@ -12,9 +12,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from feedsvc.errors import FilterInvalid
-from feedsvc.kit.filter_fields import ARTICLE_FIELDS, FieldKind, FieldTable, FilterField
-from feedsvc.kit.filter_grammar import MAX_DEPTH, MAX_LENGTH, MAX_TERMS, MAX_VALUES
 from feedsvc.kit.filters import Filter, from_selection, has_value, parse_filter
+from feedsvc.kit.filters.fields import ARTICLE_FIELDS, FieldKind, FieldTable, FilterField
+from feedsvc.kit.filters.grammar import MAX_DEPTH, MAX_LENGTH, MAX_TERMS, MAX_VALUES
 from feedsvc.model.article import Article
 from feedsvc.model.ports import Selection
 

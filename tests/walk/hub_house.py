@@ -32,7 +32,7 @@ from feedsvc.model.feed import (
 from feedsvc.model.hub import HubPing, HubSubscription
 from feedsvc.pipeline.distribution import Distribution
 from feedsvc.web import hub
-from feedsvc.web.feeds import FeedEndpoint
+from feedsvc.web.feeds.endpoint import FeedEndpoint
 from feedsvc.web.services import WebServices
 
 BASE_URL = "https://news.example.com"

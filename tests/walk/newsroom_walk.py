@@ -17,7 +17,7 @@ from aiosmtpd.smtp import SMTP
 from feedsvc.app import App
 from feedsvc.config_file import load_settings
 from feedsvc.web.application import create_application
-from feedsvc.web.feed_cache import FeedCache
+from feedsvc.web.feeds.cache import FeedCache
 from feedsvc.web.services import WebServices
 
 BASE_URL = "http://127.0.0.1:8000"

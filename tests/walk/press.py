@@ -12,7 +12,7 @@ from sqlalchemy import text
 from feedsvc.app import App
 from feedsvc.config_file import load_settings
 from feedsvc.db.engine import Database
-from feedsvc.feeds.documents import load_document
+from feedsvc.feeds.documents.store import load_document
 from feedsvc.model.feed import FeedFormat, ServedDocument
 
 HEAD = """\

@@ -11,7 +11,7 @@ import pytest
 from press import Press, titles
 from sqlalchemy import select
 
-from feedsvc.feeds.documents import load_documents
+from feedsvc.feeds.documents.store import load_documents
 from feedsvc.model.hub import HubPing
 
 pytestmark = [pytest.mark.anyio, pytest.mark.fault]

@@ -12,8 +12,8 @@ from sqlalchemy import select
 from sqlmodel import col
 
 from feedsvc.app import App
-from feedsvc.feeds.reader_store import load_counts, save_counts
-from feedsvc.feeds.readers import ReaderCounts
+from feedsvc.feeds.readers.counts import ReaderCounts
+from feedsvc.feeds.readers.store import load_counts, save_counts
 from feedsvc.model.feed import Feed, FeedDocument, ServedDocument
 
 pytestmark = pytest.mark.anyio

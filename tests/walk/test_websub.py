@@ -16,7 +16,7 @@ from http_sink import Answer, HttpSink
 from hub_house import BASE_URL, HubHouse, open_house
 
 from feedsvc.db.engine import Database
-from feedsvc.feeds.hub_rows import CLAIM_LASTS
+from feedsvc.feeds.hub.rows import CLAIM_LASTS
 from feedsvc.kit.jobs import open_jobs
 from feedsvc.model.feed import FeedFormat, ServedDocument
 from feedsvc.model.hub import HubState

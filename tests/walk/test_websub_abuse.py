@@ -12,7 +12,7 @@ from hub_house import HubHouse, open_house
 from sqlalchemy import select
 
 from feedsvc.db.engine import Database
-from feedsvc.feeds.hub_hosts import HITS_PER_HOST
+from feedsvc.feeds.hub.hosts import HITS_PER_HOST
 from feedsvc.model.hub import HubHost, HubState, HubSubscription
 
 pytestmark = pytest.mark.anyio

@@ -17,8 +17,8 @@ from feedsvc.db.engine import Database
 from feedsvc.feeds.configured import read_feeds
 from feedsvc.feeds.render import join_document
 from feedsvc.model.feed import FeedFormat
-from feedsvc.web.feed_policy import ServingPolicy
-from feedsvc.web.feeds import FeedEndpoint
+from feedsvc.web.feeds.endpoint import FeedEndpoint
+from feedsvc.web.feeds.policy import ServingPolicy
 
 pytestmark = pytest.mark.anyio
 

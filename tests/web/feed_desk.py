@@ -16,8 +16,8 @@ import uvicorn
 import zstandard
 
 from feedsvc.model.feed import FeedFormat, ServedDocument, document_path, document_url
-from feedsvc.web.feed_protocol import Patience, feed_protocol
-from feedsvc.web.feeds import FeedEndpoint
+from feedsvc.web.feeds.endpoint import FeedEndpoint
+from feedsvc.web.feeds.protocol import Patience, feed_protocol
 
 BASE_URL = "https://news.example.com"
 BODY = "<rss>北京 and London</rss>".encode() * 100

@@ -25,8 +25,8 @@ from feedsvc.model.newsletter import Newsletter, Schedule
 from feedsvc.model.notice import Notice
 from feedsvc.model.subscriber import Subscriber, Subscription
 from feedsvc.web.application import create_application
-from feedsvc.web.feed_policy import ServingPolicy
-from feedsvc.web.feeds import FeedEndpoint
+from feedsvc.web.feeds.endpoint import FeedEndpoint
+from feedsvc.web.feeds.policy import ServingPolicy
 from feedsvc.web.services import WebServices
 
 NOW = datetime(2026, 11, 22, 0, 0, 0, tzinfo=UTC)

@@ -7,9 +7,9 @@ from hypothesis import strategies as st
 
 from feedsvc.model.feed import ArchiveName, FeedFormat, ServedDocument, document_path
 from feedsvc.web.clients import Clients, Networks, read_address
-from feedsvc.web.feed_limits import FULL_COST, KNOWN_COST, FeedLimits
-from feedsvc.web.feed_policy import ServingPolicy
-from feedsvc.web.feeds import FeedEndpoint
+from feedsvc.web.feeds.endpoint import FeedEndpoint
+from feedsvc.web.feeds.limits import FULL_COST, KNOWN_COST, FeedLimits
+from feedsvc.web.feeds.policy import ServingPolicy
 
 pytestmark = pytest.mark.anyio
 

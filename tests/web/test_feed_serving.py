@@ -12,9 +12,9 @@ from small_press import SETTINGS
 
 from feedsvc.config import Settings
 from feedsvc.model.feed import ArchiveName, FeedFormat, document_path
-from feedsvc.web.feed_codings import Coding, choose_coding
-from feedsvc.web.feed_policy import ServingPolicy
-from feedsvc.web.feeds import FeedEndpoint
+from feedsvc.web.feeds.codings import Coding, choose_coding
+from feedsvc.web.feeds.endpoint import FeedEndpoint
+from feedsvc.web.feeds.policy import ServingPolicy
 
 pytestmark = pytest.mark.anyio
 

@@ -12,9 +12,9 @@ from sqlmodel import col
 
 from feedsvc.db.engine import Database
 from feedsvc.model.feed import FeedDocument, ServedDocument
-from feedsvc.web import feed_cache
-from feedsvc.web.feed_cache import FeedCache
-from feedsvc.web.feed_policy import ServingPolicy
+from feedsvc.web.feeds import cache as feed_cache
+from feedsvc.web.feeds.cache import FeedCache
+from feedsvc.web.feeds.policy import ServingPolicy
 
 pytestmark = pytest.mark.anyio
 

@@ -13,8 +13,8 @@ import zstandard
 from feed_desk import BODY, DATE, PATH, TAG, Connection, Desk, document, serving
 
 from feedsvc.model.feed import FeedFormat
-from feedsvc.web.feed_policy import ServingPolicy
-from feedsvc.web.feeds import FeedEndpoint
+from feedsvc.web.feeds.endpoint import FeedEndpoint
+from feedsvc.web.feeds.policy import ServingPolicy
 
 pytestmark = pytest.mark.anyio
 

@@ -8,7 +8,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from small_press import NOW, SmallPress, open_press
 
 from feedsvc.db.engine import Database
-from feedsvc.feeds.readers import pack_bits
+from feedsvc.feeds.readers.counts import pack_bits
 from feedsvc.model.feed import FeedClients, FeedReader
 
 pytestmark = pytest.mark.anyio

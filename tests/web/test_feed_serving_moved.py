@@ -8,9 +8,9 @@ from feed_desk import BASE_URL, BODY, DATE, TAG, Answer, ask, document
 
 from feedsvc.errors import DatabaseUnavailable
 from feedsvc.model.feed import ArchiveName, FeedFormat, ServedDocument, document_path
-from feedsvc.web.feed_archives import ArchiveShelf
-from feedsvc.web.feed_policy import ServingPolicy
-from feedsvc.web.feeds import FeedEndpoint
+from feedsvc.web.feeds.archives import ArchiveShelf
+from feedsvc.web.feeds.endpoint import FeedEndpoint
+from feedsvc.web.feeds.policy import ServingPolicy
 
 pytestmark = pytest.mark.anyio
 

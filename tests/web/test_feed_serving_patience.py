@@ -5,8 +5,8 @@ import asyncio
 import pytest
 from feed_desk import BODY, PATH, Connection, document, serving
 
-from feedsvc.web.feed_protocol import Patience
-from feedsvc.web.feeds import FeedEndpoint
+from feedsvc.web.feeds.endpoint import FeedEndpoint
+from feedsvc.web.feeds.protocol import Patience
 
 pytestmark = pytest.mark.anyio
 

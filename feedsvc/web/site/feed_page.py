@@ -13,7 +13,7 @@ from feedsvc.feeds.catalogue import find_feed
 from feedsvc.feeds.latest import load_latest, load_pace
 from feedsvc.feeds.spec import FeedSpec
 from feedsvc.kit.texts import Texts
-from feedsvc.web.feed_addresses import find_new_key, is_retired
+from feedsvc.web.feeds.addresses import find_new_key, is_retired
 from feedsvc.web.pages import (
     FeedLink,
     announced_feeds,

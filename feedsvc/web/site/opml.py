@@ -7,8 +7,8 @@ from fastapi import APIRouter, Request
 from starlette.responses import Response
 
 from feedsvc.feeds.catalogue import load_catalogue
-from feedsvc.feeds.opml import OPML_MEDIA_TYPE, Group, Subscription, write_opml
 from feedsvc.feeds.spec import FeedSpec
+from feedsvc.feeds.writing.opml import OPML_MEDIA_TYPE, Group, Subscription, write_opml
 from feedsvc.kit.texts import Texts
 from feedsvc.web.pages import document_links, feeds_of
 from feedsvc.web.services import services_of

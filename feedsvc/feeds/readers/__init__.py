@@ -1,0 +1,1 @@
+"""Who fetches feeds, as numbers that name nobody."""

@@ -1,0 +1,1 @@
+"""Entries and heads as RSS, Atom, JSON Feed and OPML write them down."""

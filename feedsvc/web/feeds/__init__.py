@@ -1,0 +1,1 @@
+"""Feed documents over HTTP, from memory and in front of the framework."""
