@@ -221,6 +221,7 @@ class Settings(Section):
             *self._sources_exist(),
             *self._sources_are_apart(),
             *self._feed_names_are_apart(),
+            *self._export_is_apart(),
         ]
         if problems:
             raise ValueError("\n".join(problems))
@@ -254,6 +255,16 @@ class Settings(Section):
         for position, old in enumerate(self.retired_feeds):
             if old in owners:
                 yield f"retired_feeds.{position}: {old!r} is the name of {owners[old]}"
+
+    def _export_is_apart(self) -> Iterator[str]:
+        """Sources are only read, and files of ours are no articles."""
+        if self.export.folder is None:
+            return
+        folder = Path(normpath(self.export.folder))
+        for key, source in self.sources.items():
+            path = Path(normpath(source.path))
+            if path == folder or path in folder.parents or folder in path.parents:
+                yield f"export.folder: lies in the same place as sources.{key}.path"
 
     def _sources_are_apart(self) -> Iterator[str]:
         """Two sources on one place would make every article twice."""

@@ -1,12 +1,40 @@
 """Settings of feeds: which articles they hold, how they are written, who is told of changes."""
 
+import re
 from typing import Literal
 from urllib.parse import urlsplit
 
 from pydantic import Field, field_validator, model_validator
 
-from feedsvc.config_values import Key, Language, Mailbox, OneLine, Section, WebAddress
+from feedsvc.config_values import HOST, Key, Language, Mailbox, OneLine, Section, WebAddress
 from feedsvc.model.feed import FeedFormat
+
+#: What stands in braces in the title of a family.
+_IN_BRACES = re.compile(r"\{(\w*)\}")
+#: Apple's categories of podcasts; each has further ones of its own.
+PODCAST_CATEGORIES = frozenset(
+    {
+        "Arts",
+        "Business",
+        "Comedy",
+        "Education",
+        "Fiction",
+        "Government",
+        "Health & Fitness",
+        "History",
+        "Kids & Family",
+        "Leisure",
+        "Music",
+        "News",
+        "Religion & Spirituality",
+        "Science",
+        "Society & Culture",
+        "Sports",
+        "Technology",
+        "True Crime",
+        "TV & Film",
+    }
+)
 
 
 class Selected(Section):
@@ -79,8 +107,21 @@ class FeedSettings(Selected):
     formerly: list[Key] = Field(default=[])
     podcast: PodcastSettings | None = None
 
+    @field_validator("filter")
+    @classmethod
+    def _says_something(cls, value: str | None) -> str | None:
+        if value is not None and not value.strip():
+            raise ValueError("says nothing; leave the key out to admit all articles")
+        return value
+
     @model_validator(mode="after")
     def _families_have_plain_parts(self) -> "FeedSettings":
+        for name, text in (("title", self.title), ("description", self.description)):
+            unknown = set(_IN_BRACES.findall(text)) - {"name"}
+            if self.each is not None and unknown:
+                raise ValueError(
+                    f"{name}: {{{min(unknown)}}} means nothing; write {{name}} where the value goes"
+                )
         if self.each is not None:
             if self.podcast is not None:
                 raise ValueError("each: a podcast is one feed; it cannot be one for each value")
@@ -105,6 +146,14 @@ class WebSubSettings(Section):
     #: Hosts that callbacks may be on although they are not public, such as "reader.lan" or
     #: "127.0.0.1:8080".
     private_hosts: list[OneLine] = Field(default=[])
+
+    @field_validator("private_hosts")
+    @classmethod
+    def _are_hosts(cls, value: list[str]) -> list[str]:
+        for host in value:
+            if not HOST.match(host) and host.count(":") < 2:
+                raise ValueError(f"not a host: {host!r} (write reader.lan or 127.0.0.1:8080)")
+        return value
 
     @field_validator("hubs")
     @classmethod

@@ -4,12 +4,31 @@ from collections.abc import Iterator
 from importlib.util import find_spec
 from urllib.parse import urlsplit
 
+from feedsvc.config_feeds import PODCAST_CATEGORIES
 from feedsvc.config_file import LoadedSettings
 from feedsvc.config_values import LOOPBACK_HOSTS
 
 
 def find_mismatches(loaded: LoadedSettings) -> list[str]:
     """Settings that do not go together."""
+    return [*_find_port(loaded), *_find_podcasts(loaded)]
+
+
+def _find_podcasts(loaded: LoadedSettings) -> Iterator[str]:
+    """What podcast directories refuse."""
+    for key, feed in loaded.settings.feeds.items():
+        if feed.podcast is None:
+            continue
+        if feed.image is None:
+            text = "a podcast without `image` is not taken up by directories"
+            yield _place(loaded, f"feeds.{key}.podcast", text)
+        for category in feed.podcast.categories:
+            if category.partition(">")[0].strip() not in PODCAST_CATEGORIES:
+                text = f"{category!r} is none of Apple's categories, such as News or Arts > Books"
+                yield _place(loaded, f"feeds.{key}.podcast.categories", text)
+
+
+def _find_port(loaded: LoadedSettings) -> list[str]:
     settings = loaded.settings
     base, port = urlsplit(settings.base_url), settings.server.port
     named = base.port or (443 if base.scheme == "https" else 80)

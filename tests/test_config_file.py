@@ -11,6 +11,7 @@ from feedsvc.config import EmlFolderRelaySettings, SmtpRelaySettings
 from feedsvc.config_file import LoadedSettings, load_settings, shipped
 from feedsvc.config_keys import ANY, all_keys
 from feedsvc.config_lines import find_lines
+from feedsvc.config_warnings import find_mismatches
 from feedsvc.errors import ConfigError
 
 NEWSLETTER = """\
@@ -444,4 +445,50 @@ def test_mistakes_of_file_and_environment_are_reported_together(tmp_path: Path) 
         "config.toml:2",
         "FEEDSVC_SERVER__PORT",
         "FEEDSVC_NOTHING",
+    ]
+
+
+# Feeds
+
+_FEED = '[feeds.a]\ntitle = "A"\n'
+_PODCAST = '[feeds.a.podcast]\nauthor = "李雷"\n'
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ('[feeds.a]\ntitle = "新闻 {nam}"\neach = "topic"\n', "{nam} means nothing"),
+        (_FEED + 'filter = " "\n', "says nothing"),
+        (_FEED + 'newsletter = "no"\n', "no newsletter is named 'no'"),
+        (_FEED + 'formerly = ["a"]\n', "is the name of a feed"),
+        ('retired_feeds = ["a"]\n' + _FEED, "is the name of a feed"),
+        (_FEED + 'formats = ["rss", "rss"]\n', "names one of them twice"),
+        (
+            _FEED + 'each = "topic"\n' + _PODCAST + 'categories = ["News"]\n',
+            "a podcast is one feed",
+        ),
+        (_FEED + _PODCAST + 'categories = ["News"]\nfunding_text = "x"\n', "funding_url"),
+        ('[websub]\nprivate_hosts = ["10.0.0.0/8"]\n', "not a host: '10.0.0.0/8'"),
+        ('[websub]\nhubs = ["ftp://hub.example/"]\n', "https:// or http://"),
+        ('[server]\ntrusted_proxies = ["proxy"]\n', "not an address or network"),
+        (
+            '[sources.s]\ntype = "folder"\npath = "in"\n[export]\nfolder = "in/out"\n',
+            "lies in the same place as sources.s.path",
+        ),
+    ],
+)
+def test_what_feeds_cannot_be_is_said(tmp_path: Path, text: str, said: str) -> None:
+    problems = _problems(tmp_path, text)
+    assert len(problems) == 1
+    assert said in problems[0]
+    assert re.match(r".*config\.toml:[0-9]+: ", problems[0])
+
+
+def test_what_podcast_directories_refuse_is_pointed_at(tmp_path: Path) -> None:
+    text = _FEED + _PODCAST + 'categories = ["News > Daily News", "新闻"]\n'
+    warnings = find_mismatches(_load(tmp_path, text))
+    assert [warning.partition(": ")[2] for warning in warnings] == [
+        "feeds.a.podcast: a podcast without `image` is not taken up by directories",
+        "feeds.a.podcast.categories: '新闻' is none of Apple's categories, such as News or"
+        " Arts > Books",
     ]

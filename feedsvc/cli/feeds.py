@@ -11,6 +11,7 @@ from feedsvc.cli.output import console, print_json, say
 
 if TYPE_CHECKING:
     from feedsvc.app import App
+    from feedsvc.config import Settings
     from feedsvc.feeds.details import DocumentRow
     from feedsvc.feeds.readers.counts import ReaderTotals
     from feedsvc.feeds.readers.store import ReaderDay
@@ -170,7 +171,7 @@ def show(
         async with app.database.read() as session:
             spec = await find_feed(session, read_feeds(app.settings), key)
             if spec is None:
-                raise NotFound(f"no feed is called {key!r}; see: feedsvc feeds list")
+                raise NotFound(_describe_missing(app.settings, key))
             details = await load_details(session, spec)
             readers = await load_counts(session, app.clock(), [key])
             days = await load_reader_days(session, key, app.clock())
@@ -239,3 +240,15 @@ def draw_line(counts: list[int]) -> str:
 
 def _when(at: datetime | None) -> str:
     return f"{at:%Y-%m-%d %H:%M} UTC" if at else "never"
+
+
+def _describe_missing(settings: "Settings", key: str) -> str:
+    """What is known of a name that no feed has."""
+    if key in settings.feeds:
+        return f"{key!r} is a family of feeds; see its members by: feedsvc feeds list"
+    for name, feed in settings.feeds.items():
+        if key in feed.formerly:
+            return f"{key!r} is called {name!r} now, and leads there"
+    if key in settings.retired_feeds:
+        return f"{key!r} is retired: who asks for it is told to stop"
+    return f"no feed is called {key!r}; see: feedsvc feeds list"

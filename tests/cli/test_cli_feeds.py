@@ -151,3 +151,13 @@ def test_numbers_are_drawn_from_nothing_to_the_greatest() -> None:
     assert draw_line([0, 0]) == "  "
     assert draw_line([]) == ""
     assert draw_line([1, 1_000_000]) == "▁█"
+
+
+def test_a_name_that_is_no_feed_is_told_for_what_it_is(newsroom: Newsroom) -> None:
+    newsroom.configure(FEEDS)
+    for name, said in (
+        ("topics", "is a family of feeds"),
+        ("everything", "is called 'all' now"),
+        ("sport", "is retired"),
+    ):
+        assert said in newsroom.run("feeds", "show", name).err
