@@ -15,7 +15,7 @@ from sqlmodel import col
 
 from feedsvc.feeds.numbers import find_lead, select_numbers
 from feedsvc.feeds.spec import MOST_ENTRIES, Window
-from feedsvc.kit.filters import Filter
+from feedsvc.kit.filters import Filter, parse_filter
 from feedsvc.model.article import Article, ArticleState
 
 #: Ages are counted in steps of this, so that a window stays the same for a while.
@@ -80,6 +80,9 @@ async def select_window(
     its date puts it. Articles once set aside are in it: they may be writable by now.
     """
     at = _floor(now)
+    if window.max_age is not None:
+        # Before they are counted, lest a back catalogue that has just come in drive out the new.
+        admitted = admitted & _published_after(at - window.max_age)
     lead = await find_lead(session, admitted)
     newest = select_numbers(session, admitted, lead, newest_first=True).limit(window.count)
     rows = await _read(session, col(Article.seq).in_(newest))
@@ -92,6 +95,10 @@ async def select_window(
         ids = select(col(Article.id)).where(*conditions).order_by(_NUMBER.desc())
         kept = await _read(session, col(Article.id).in_(ids.limit(MOST_ENTRIES - window.count)))
     return _within_ages(rows, kept, window, at)
+
+
+def _published_after(at: datetime) -> Filter:
+    return parse_filter(f"published > {at:%Y-%m-%dT%H:%M:%S}Z")
 
 
 async def _read(session: AsyncSession, chosen: ColumnElement[bool]) -> list[WindowRow]:

@@ -50,7 +50,7 @@ class Pipeline:
         # source -> raw item -> article
         self.ingest = Intake(parts).ingest
         # article -> feed documents
-        self.publish, self.prune = self._following.publish, self._publication.prune
+        self.publish = self._following.publish
         self.publish_now = self._following.publish_now
         # edition -> cohorts -> deliveries
         self.compose = self._composition.compose
@@ -120,6 +120,11 @@ class Pipeline:
         """Do what a start, or what follows a publication, left undone because something failed."""
         if self._following.is_behind():
             await self.start()
+
+    async def prune(self) -> None:
+        """Forget what belongs to no feed and no subscriber of the hub any more."""
+        await self._publication.prune()
+        await self._distribution.prune()
 
     # -- what leads from one step to the next ----------------------------------------------------
 

@@ -86,6 +86,14 @@ class Distribution:
                 await hub_owed.owe_missed(session, self._topics, now)
             await websub.put_missed(session, self._topics, self._websub.hubs, now)
 
+    async def prune(self) -> None:
+        """Forget who is to be told no more, also while the hub is switched off."""
+        now = self._clock()
+        async with self._database.write() as session:
+            if not self._websub.embedded:
+                await hub_rows.forget_over(session, now)
+            await hub_hosts.prune_hosts(session, now)
+
     async def announce(self, documents: Sequence[ServedDocument]) -> None:
         """Have everybody told of these versions, which are being served. Archive pages are not."""
         etags = {

@@ -151,7 +151,7 @@ async def test_no_burst_makes_a_document_longer_than_any_may_be(
     assert await seqs(database, Window(2, keep=2 * HOUR)) == [8, 7, 6, 5]
 
 
-async def test_what_is_too_old_leaves_though_it_is_among_the_newest(
+async def test_what_is_too_old_leaves_and_makes_room_for_what_is_not(
     database: Database, make_article: ArticleBuilder
 ) -> None:
     aged = {1: 30, 2: 3, 3: 50, 4: 1}
@@ -159,8 +159,8 @@ async def test_what_is_too_old_leaves_though_it_is_among_the_newest(
         database,
         *(make_article(number, published_at=NOW - age * HOUR) for number, age in aged.items()),
     )
-    # The back-dated third is too old, and no older one takes its place.
-    assert await seqs(database, Window(2, max_age=timedelta(days=1))) == [4]
+    # The back-dated third is too old, though it is among the two newest by number.
+    assert await seqs(database, Window(2, max_age=timedelta(days=1))) == [4, 2]
     assert await seqs(database, Window(3, max_age=timedelta(days=1))) == [4, 2]
 
 
@@ -249,3 +249,17 @@ def _plain(number: int) -> dict[str, Any]:
         "state": ArticleState.PUBLISHED,
         "stored_at": NOW,
     }
+
+
+async def test_a_back_catalogue_does_not_drive_the_new_out_of_a_window_by_age(
+    database: Database, make_article: ArticleBuilder
+) -> None:
+    """Old articles that come in late have the highest numbers, and count for nothing here."""
+    now = datetime(2026, 3, 2, 12, 0, tzinfo=UTC)
+    new = [make_article(number, published_at=now - timedelta(hours=1)) for number in (1, 2)]
+    old = [make_article(number, published_at=now - timedelta(days=99)) for number in range(3, 9)]
+    await save(database, *new, *old)
+    window = Window(3, max_age=timedelta(days=30))
+    async with database.read() as session:
+        selected = await select_window(session, Filter(), window, now)
+    assert [row.seq for row in selected.rows] == [2, 1]

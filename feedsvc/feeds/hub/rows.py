@@ -8,7 +8,8 @@ from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from sqlalchemy import func, select
+from sqlalchemy import and_, delete, func, or_, select
+from sqlalchemy.engine import CursorResult
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlmodel import col
 
@@ -178,6 +179,22 @@ async def end_subscription(
     row = await session.get(HubSubscription, subscription_id, with_for_update=True)
     if row is not None:
         _end(row, reply, now)
+
+
+async def forget_over(session: AsyncSession, now: datetime) -> int:
+    """Delete subscriptions whose lease has ended, or that were never confirmed; how many.
+
+    While the hub works, claims see to it; this is for when it is switched off.
+    """
+    subscription = HubSubscription
+    over = or_(
+        col(subscription.state) == HubState.ENDED,
+        col(subscription.lease_until) <= now,
+        and_(col(subscription.lease_until).is_(None), col(subscription.created_at) < now - _KEPT),
+    )
+    result = await session.execute(delete(subscription).where(over))
+    assert isinstance(result, CursorResult)
+    return result.rowcount
 
 
 def _end(row: HubSubscription, reply: str, now: datetime) -> None:
