@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import pytest
+import structlog
 from databases import EMPTY_TABLES, drop_tables
 from hypothesis import settings
 from sqlalchemy import create_engine, text
@@ -22,6 +23,11 @@ if os.environ.get("CI"):
 
 #: Says that the tables are those of `metadata`, and not what some migration left.
 _SCHEMA_MARK = "feedsvc tests: the present schema"
+
+# A traceback in colours takes seconds to draw, and nobody looks at it.
+structlog.configure(
+    processors=[structlog.dev.ConsoleRenderer(exception_formatter=structlog.dev.plain_traceback)]
+)
 
 
 @pytest.fixture(scope="session")

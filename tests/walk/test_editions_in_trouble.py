@@ -15,7 +15,7 @@ from feedsvc.editions.registry import count_stranded, find_newsletter
 from feedsvc.model.delivery import Delivery, DeliveryState, Worker
 from feedsvc.model.edition import Cohort, Edition, EditionState
 
-pytestmark = pytest.mark.anyio
+pytestmark = [pytest.mark.anyio, pytest.mark.fault]
 ALICE = "alice@example.com"
 
 

@@ -13,7 +13,7 @@ from sqlmodel import col
 from feedsvc.app import App
 from feedsvc.model.hub import HubPing
 
-pytestmark = pytest.mark.anyio
+pytestmark = [pytest.mark.anyio, pytest.mark.fault]
 
 EXPORT = """
 [export]

@@ -18,7 +18,7 @@ from feedsvc.feeds.spec import FeedSpec
 from feedsvc.model.feed import Feed, FeedDocument
 from feedsvc.pipeline.publication import Publication, Renewed
 
-pytestmark = pytest.mark.anyio
+pytestmark = [pytest.mark.anyio, pytest.mark.fault]
 
 
 class SlowPublication(Publication):

@@ -13,7 +13,7 @@ from sqlmodel import col
 from feedsvc.app import App
 from feedsvc.model.feed import Feed, FeedFormat
 
-pytestmark = pytest.mark.anyio
+pytestmark = [pytest.mark.anyio, pytest.mark.fault]
 
 NEWSLETTER = """
 [newsletters.{key}]
