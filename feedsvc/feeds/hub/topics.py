@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from urllib.parse import quote, unquote_to_bytes
 
 from feedsvc.config_feeds import FeedSettings
+from feedsvc.feeds.configured import HUB_PATH
 from feedsvc.model.feed import DOCUMENT_NAMES, FeedFormat
 
 _FORMATS = {name: one for one, name in DOCUMENT_NAMES.items()}
@@ -92,4 +93,4 @@ class Topics:
     @property
     def hub_url(self) -> str:
         """Where the embedded hub is asked."""
-        return f"{self.base_url}/hub"
+        return f"{self.base_url}/{HUB_PATH}"

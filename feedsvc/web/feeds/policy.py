@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from feedsvc.config import Settings
+from feedsvc.feeds.configured import hubs_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,10 +29,9 @@ class ServingPolicy:
     @classmethod
     def of(cls, settings: Settings) -> "ServingPolicy":
         """The policy that the settings stand for."""
-        own_hub = [f"{settings.base_url}/hub"] if settings.websub.embedded else []
         return cls(
             base_url=settings.base_url,
-            hubs=(*own_hub, *settings.websub.hubs),
+            hubs=hubs_of(settings),
             without_hubs=frozenset(key for key, feed in settings.feeds.items() if not feed.websub),
             moved={old: key for key, feed in settings.feeds.items() for old in feed.formerly},
             retired=frozenset(settings.retired_feeds),
