@@ -1,9 +1,10 @@
 """Sending one edition: the real sender into a sink, and beside it what others would do.
 
 Every side runs in a process of its own on a copy of the same database; the sink is another
-process. Messages are not signed.
+process.
 """
 
+import asyncio
 import shutil
 import statistics
 import subprocess
@@ -15,14 +16,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from bench.report import Result
+from bench.send_postfix import NoPostfix, measure_postfix
 from bench.send_sink import find_tool, open_sink
 from bench.send_worker import CONNECTIONS, Measured, run_side
-from bench.send_world import SENDER, World, make_world, recipient
+from bench.send_world import SENDER, World, make_messages, make_world, recipient
 from bench.send_writer import PERIOD_SECONDS, other_writer
 from feedsvc.cli.output import start_logging
 
 _LATENCY_SECONDS = 0.05
-_UNSIGNED = "UNSIGNED: there is no DKIM yet, so this is not the target's figure"
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,13 +33,27 @@ class _Sizes:
     recipients: int
     grown: int
     naive: int
+    #: Made without being sent, to see what signing costs.
+    made: int
     small: int
     far: int
+    posted: int
     rounds: int
 
 
-_FULL = _Sizes(recipients=10_000, grown=200_000, naive=500, small=20_000, far=600, rounds=3)
-_QUICK = _Sizes(recipients=300, grown=900, naive=20, small=300, far=40, rounds=1)
+_FULL = _Sizes(
+    recipients=10_000,
+    grown=200_000,
+    naive=500,
+    made=1000,
+    small=60_000,
+    far=600,
+    posted=10_000,
+    rounds=3,
+)
+_QUICK = _Sizes(
+    recipients=300, grown=900, naive=20, made=50, small=300, far=40, posted=200, rounds=1
+)
 
 
 def run(quick: bool) -> list[Result]:
@@ -53,25 +68,24 @@ def run_long() -> list[Result]:
 
 def _run(sizes: _Sizes, grows: bool) -> list[Result]:
     start_logging(quiet=True)  # of what happens in this process; results alone go to stdout
-    with tempfile.TemporaryDirectory(prefix="bench-send-") as folder:
-        large = make_world(Path(folder) / "large", sizes.recipients, kilobytes=100)
-        small = make_world(Path(folder) / "small", sizes.small, kilobytes=20)
+    with tempfile.TemporaryDirectory(prefix="bench-send-") as name:
+        folder = Path(name)
+        large = make_world(folder / "large", sizes.recipients, kilobytes=100, signed=True)
         ours, results = _large(large, sizes)
         if grows:
-            growth = _growth(Path(folder), ours, sizes)
+            growth = _growth(folder, ours, sizes)
         else:
             reason = f"{sizes.grown} recipients take many minutes; --long measures it"
             growth = Result("rss_growth", None, "x", reason)
         results.insert(2, growth)
-        results += _small(small, sizes)
-        far = make_world(Path(folder) / "far", sizes.far, kilobytes=20)
-        results.append(_far(far))
-    reason = "needs a configured Postfix; not measured yet"
-    return [*results, Result("postfix_messages_per_s", None, "msg/s", reason)]
+        results += _small(make_world(folder / "small", sizes.small, kilobytes=20), sizes)
+        results.append(_far(make_world(folder / "far", sizes.far, kilobytes=20)))
+        results.append(_into_postfix(folder, sizes))
+    return results
 
 
 def _large(world: World, sizes: _Sizes) -> tuple[Measured, list[Result]]:
-    """Messages of about 100 kB: us, the naive way, and us beside another writer."""
+    """Signed messages of about 100 kB: us, the naive way, and us beside another writer."""
     ours: list[Measured] = []
     ratios: list[float] = []
     with open_sink() as sink:
@@ -86,22 +100,28 @@ def _large(world: World, sizes: _Sizes) -> tuple[Measured, list[Result]]:
     rate = statistics.median(one.per_second for one in ours)
     cpu_ms = statistics.median(one.cpu_ms for one in ours)
     peak_mb = max(one.peak_mb for one in ours)
+    making, signing = _making(world, sizes.made)
     return ours[-1], [
         Result(
             "messages_per_s",
             rate,
             "msg/s",
-            f"{_UNSIGNED}; {world.count} × {size} into {sink.name}, runs: {rates}",
+            f"signed (RSA, 2048 bits); {world.count} × {size} into {sink.name}, runs: {rates}",
         ),
         Result("rss_mb", peak_mb, "MB", f"peak of the sending process, {world.count} recipients"),
         Result(
             "vs_naive",
             statistics.median(ratios),
             "x",
-            f"naive {naive.per_second:.0f} msg/s, {naive.cpu_ms:.1f} ms CPU a message"
+            f"naive, unsigned: {naive.per_second:.0f} msg/s, {naive.cpu_ms:.1f} ms CPU a message"
             f" ({sizes.naive} messages, {CONNECTIONS} tasks)",
         ),
-        Result("cpu_ms_per_message", cpu_ms, "ms", f"unsigned, {size}, all threads"),
+        Result(
+            "cpu_ms_per_message",
+            cpu_ms,
+            "ms",
+            f"{size}, all threads; of it making the message {making:.2f}, signing it {signing:.2f}",
+        ),
         Result(
             "other_writer_max_ms",
             waits.max_ms,
@@ -112,9 +132,16 @@ def _large(world: World, sizes: _Sizes) -> tuple[Measured, list[Result]]:
     ]
 
 
+def _making(world: World, count: int) -> tuple[float, float]:
+    """Milliseconds of processor time a message takes to be made unsigned, and to be signed."""
+    signed = asyncio.run(make_messages(world, count, signs=True))
+    unsigned = asyncio.run(make_messages(world, count, signs=False))
+    return unsigned, signed - unsigned
+
+
 def _growth(folder: Path, ours: Measured, sizes: _Sizes) -> Result:
     """Memory beside many more recipients; the same mail."""
-    grown_world = make_world(folder / "grown", sizes.grown, kilobytes=100)
+    grown_world = make_world(folder / "grown", sizes.grown, kilobytes=100, signed=True)
     with open_sink() as sink:
         grown = _send("service", grown_world, sink.port)
     note = (
@@ -125,8 +152,8 @@ def _growth(folder: Path, ours: Measured, sizes: _Sizes) -> Result:
 
 
 def _small(world: World, sizes: _Sizes) -> list[Result]:
-    """Messages of about 20 kB against Postfix's smtp-source; medians of the rounds' ratios."""
-    names = {"transport": "transport_vs_smtp_source", "rows": "rows_vs_smtp_source"}
+    """Unsigned messages of about 20 kB against smtp-source; medians of the rounds' ratios."""
+    names = {"transport": "transport_vs_smtp_source", "kept": "rows_vs_smtp_source"}
     tool = find_tool("smtp-source")
     rates: dict[str, list[float]] = {side: [] for side in ("smtp-source", *names)}
     with open_sink() as sink:
@@ -153,7 +180,7 @@ def _small(world: World, sizes: _Sizes) -> list[Result]:
 def _far(world: World) -> Result:
     """A server far away: what counts is how often we wait for it."""
     with open_sink(_LATENCY_SECONDS) as sink:
-        ours = _send("rows", world, sink.port)
+        ours = _send("kept", world, sink.port)
         sendmail = _send("sendmail", world, sink.port)
     note = (
         f"{ours.per_second:.1f} / {sendmail.per_second:.1f} msg/s,"
@@ -161,6 +188,18 @@ def _far(world: World) -> Result:
     )
     ratio = ours.per_second / sendmail.per_second
     return Result("latency_50ms_vs_sendmail", ratio, "x", note)
+
+
+def _into_postfix(folder: Path, sizes: _Sizes) -> Result:
+    """Signed messages of about 20 kB into a Postfix that keeps them."""
+    name, unit = "postfix_messages_per_s", "msg/s"
+    try:
+        posted = measure_postfix(
+            make_world(folder / "posted", sizes.posted, kilobytes=20, signed=True)
+        )
+    except NoPostfix as error:
+        return Result(name, None, unit, str(error))
+    return Result(name, posted.arrived_per_second, unit, str(posted))
 
 
 def _send(side: str, world: World, port: int, count: int | None = None) -> Measured:

@@ -16,6 +16,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 #: Where a fresh interpreter finds this package.
 PROJECT = Path(__file__).resolve().parent.parent
@@ -55,7 +56,7 @@ def _open_c_sink(tool: str) -> Iterator[Sink]:
     user = ["-u", "nobody"] if os.geteuid() == 0 else []
     process = subprocess.Popen([tool, *user, f"127.0.0.1:{port}", "1000"])
     try:
-        _await_port(process, port)
+        await_port(process, port)
         yield Sink(port, "smtp-sink")
     finally:
         process.terminate()
@@ -74,7 +75,8 @@ def _open_own_sink(reply_seconds: float) -> Iterator[Sink]:
         process.communicate()
 
 
-def _await_port(process: subprocess.Popen[bytes], port: int) -> None:
+def await_port(process: subprocess.Popen[Any], port: int) -> None:
+    """Wait until somebody listens there. Raises RuntimeError: the process ended, or is too slow."""
     deadline = time.monotonic() + _PATIENCE_SECONDS
     while True:
         try:
@@ -82,7 +84,7 @@ def _await_port(process: subprocess.Popen[bytes], port: int) -> None:
             return
         except OSError as error:
             if process.poll() is not None or time.monotonic() > deadline:
-                raise RuntimeError(f"the sink does not listen on port {port}") from error
+                raise RuntimeError(f"nobody listens on port {port}") from error
         time.sleep(0.01)
 
 

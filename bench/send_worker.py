@@ -3,7 +3,7 @@
     python -m bench.send_worker SIDE --folder FOLDER --port PORT --count N
 
 sends N messages to the sink on that port and prints one JSON object. FOLDER is a world, or a copy
-of one.
+of one. All run on the event loop that `serve` runs on.
 """
 
 import argparse
@@ -17,13 +17,14 @@ from collections.abc import Awaitable, Callable
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from bench.send_sink import PROJECT
-from bench.send_world import SENDER, open_database, open_maker, recipient
+from bench.send_world import SENDER, make_message, open_database, open_maker, recipient
+from feedsvc.cli.options import run_loop
 
 if TYPE_CHECKING:
-    from feedsvc.model.relay import Relay
+    from feedsvc.config_relays import SmtpRelaySettings
 
 CONNECTIONS = 10
 #: No side may hang for ever; the longest takes some minutes.
@@ -41,6 +42,8 @@ class Measured:
     cpu_seconds: float
     #: Highest resident memory of the process in its whole life.
     peak_mb: float
+    #: When the first was begun, in seconds since 1970.
+    began: float
 
     @property
     def per_second(self) -> float:
@@ -73,31 +76,49 @@ def run_side(side: str, folder: Path, port: int, count: int) -> Measured:
 
 
 async def _measure(count: int, send: Callable[[], Awaitable[int]]) -> Measured:
-    begin, cpu = time.perf_counter(), time.process_time()
+    began, begin, cpu = time.time(), time.perf_counter(), time.process_time()
     sent = await send()
     seconds, cpu_seconds = time.perf_counter() - begin, time.process_time() - cpu
     if sent != count:
         raise RuntimeError(f"{sent} of {count} messages were taken")
-    return Measured(count, seconds, cpu_seconds, _peak_mb())
+    return Measured(count, seconds, cpu_seconds, _peak_mb(), began)
 
 
-async def _rows(folder: Path, port: int, count: int, *, kept: bool = True) -> Measured:
+async def _service(folder: Path, port: int, count: int) -> Measured:
     """The real sender: deliveries claimed, dots marked, replies written down."""
+    return await _drain(folder, port, count, connections=CONNECTIONS)
+
+
+async def _kept(folder: Path, port: int, count: int) -> Measured:
+    """The same over connections that are never renewed, as those of the peers."""
+    kept = {"messages_per_connection": _MESSAGES_PER_CONNECTION}
+    return await _drain(folder, port, count, connections=CONNECTIONS, **kept)
+
+
+async def _postfix(folder: Path, port: int, count: int) -> Measured:
+    """The same with a local relay's settings as they come."""
+    return await _drain(folder, port, count)
+
+
+async def _drain(folder: Path, port: int, count: int, **settings: Any) -> Measured:
     from sqlalchemy import func, select
     from sqlmodel import col
 
     from feedsvc.cli.output import start_logging
-    from feedsvc.config import SendingSettings
-    from feedsvc.deliveries.sender import Sender
+    from feedsvc.config_sending import SendingSettings
+    from feedsvc.deliveries.sender import Route, Sender
     from feedsvc.model.delivery import Delivery, DeliveryState
+    from feedsvc.relays.open import open_relay
 
     start_logging()
     database = open_database(folder)
+    about = _relay_settings(port, **settings)
+    relay = open_relay(about, Path(), "bench")
     sender = Sender(
         database,
-        _open_relay(port, kept),
+        [Route(relay, first_connections=about.first_connections, idle_seconds=about.idle_seconds)],
         open_maker(database, folder).prepare,
-        SendingSettings(),
+        SendingSettings(look_up_providers=False),
         lambda: datetime.now(UTC),
         "bench",
     )
@@ -117,17 +138,21 @@ async def _rows(folder: Path, port: int, count: int, *, kept: bool = True) -> Me
     return measured
 
 
-async def _service(folder: Path, port: int, count: int) -> Measured:
-    """The same with the settings as they come: a new connection after a hundred messages."""
-    return await _rows(folder, port, count, kept=False)
-
-
 async def _transport(folder: Path, port: int, count: int) -> Measured:
     """The relay alone: one made message again and again, nothing written down."""
-    from feedsvc.model.relay import Envelope, Verdict
+    from feedsvc.model.relay import Verdict
+    from feedsvc.relays.open import open_relay
 
-    message, relay = (folder / "message.eml").read_bytes(), _open_relay(port, kept=True)
-    envelope = Envelope(SENDER, recipient(1)[0])
+    database = open_database(folder)
+    message = await make_message(database, folder)
+    await database.dispose()
+    relay = open_relay(
+        _relay_settings(
+            port, connections=CONNECTIONS, messages_per_connection=_MESSAGES_PER_CONNECTION
+        ),
+        Path(),
+        "bench",
+    )
 
     async def permit() -> bool:
         return True
@@ -135,7 +160,7 @@ async def _transport(folder: Path, port: int, count: int) -> Measured:
     async def send(share: range) -> int:
         connection, taken = await relay.open(), 0
         for _ in share:
-            result = await connection.send(envelope, message, permit)
+            result = await connection.send(message.envelope, message.content, permit)
             taken += result.verdict is Verdict.ACCEPTED
         await connection.close()
         return taken
@@ -184,16 +209,11 @@ async def _shared(count: int, send: Callable[[range], Awaitable[int]]) -> int:
     return sum(await asyncio.gather(*(send(share) for share in shares if share)))
 
 
-def _open_relay(port: int, kept: bool) -> "Relay":
-    from feedsvc.config import SmtpRelaySettings
-    from feedsvc.relays.open import open_relay
+def _relay_settings(port: int, **settings: Any) -> "SmtpRelaySettings":
+    from feedsvc.config_relays import SmtpRelaySettings
 
-    settings = SmtpRelaySettings(
-        type="smtp", host="127.0.0.1", port=port, tls="none", connections=CONNECTIONS
-    )
-    if kept:
-        settings = settings.model_copy(update={"messages_per_connection": _MESSAGES_PER_CONNECTION})
-    return open_relay(settings, Path())
+    local = {"type": "smtp", "profile": "local", "host": "127.0.0.1", "port": port}
+    return SmtpRelaySettings.model_validate(local | settings)
 
 
 def _peak_mb() -> float:
@@ -214,7 +234,8 @@ def _peak_mb() -> float:
 #: What a side may be, by the name it is asked for.
 _SIDES = {
     "service": _service,
-    "rows": _rows,
+    "kept": _kept,
+    "postfix": _postfix,
     "transport": _transport,
     "sendmail": _sendmail,
     "naive": _naive,
@@ -228,7 +249,7 @@ def _main() -> None:
     parser.add_argument("--port", type=int, required=True)
     parser.add_argument("--count", type=int, required=True)
     options = parser.parse_args()
-    measured = asyncio.run(_SIDES[options.side](options.folder, options.port, options.count))
+    measured = run_loop(_SIDES[options.side](options.folder, options.port, options.count))
     print(json.dumps(asdict(measured)))
 
 

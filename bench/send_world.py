@@ -4,6 +4,7 @@ Made by the real migrations and templates; the rows are those of a frozen editio
 """
 
 import asyncio
+import time
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -11,24 +12,30 @@ from typing import Any
 
 from sqlalchemy import insert
 
+from feedsvc.config_sending import DkimKeySettings, ReturnSettings
 from feedsvc.db.engine import Database
 from feedsvc.db.migrate import migrate
 from feedsvc.kit.templating import Templates
 from feedsvc.kit.texts import Texts
 from feedsvc.kit.tokens import Keyring
+from feedsvc.messages.dkim import Signers
+from feedsvc.messages.dkim_keys import make_private_key
 from feedsvc.messages.prepare import MessageMaker
 from feedsvc.messages.render import DigestView, ItemView, render_digest
 from feedsvc.model.delivery import ClaimedDelivery, Delivery
 from feedsvc.model.edition import Cohort, Edition, EditionState
 from feedsvc.model.newsletter import Newsletter, Schedule
+from feedsvc.model.relay import Message
 from feedsvc.model.subscriber import Subscriber, Subscription, SubscriptionState
 
 #: Articles in a digest whose message has about so many kilobytes.
 ARTICLES = {100: 38, 20: 5}
 BASE_URL = "https://news.example.com"
-SENDER = "news@example.com"
-_AT = datetime(2026, 1, 1, 6, tzinfo=UTC)
+DOMAIN = "example.com"
+SENDER = f"news@{DOMAIN}"
+AT = datetime(2026, 1, 1, 6, tzinfo=UTC)
 _ZONE = "Asia/Shanghai"
+_KEY_FILE, _SELECTOR = "dkim.pem", "bench"
 _CURSOR, _CUT = 10, 60
 _BATCH = 5000
 _ENGLISH = (
@@ -54,9 +61,15 @@ class World:
         return self.folder / "bench.db"
 
 
-def make_world(folder: Path, count: int, kilobytes: int) -> World:
-    """Make a database with `count` deliveries of a digest of about so many kilobytes."""
+def make_world(folder: Path, count: int, kilobytes: int, *, signed: bool = False) -> World:
+    """Make a database with `count` deliveries of a digest of about so many kilobytes.
+
+    Args:
+        signed: every message gets a DKIM signature (RSA, 2048 bits) by a new key.
+    """
     folder.mkdir(parents=True)
+    if signed:
+        make_private_key(folder / _KEY_FILE, is_rsa=True)
     message = asyncio.run(_make(folder, count, kilobytes))
     (folder / "message.eml").write_bytes(message)
     return World(folder, count, len(message))
@@ -67,8 +80,11 @@ def open_database(folder: Path) -> Database:
     return Database(f"sqlite:///{folder / 'bench.db'}")
 
 
-def open_maker(database: Database, folder: Path) -> MessageMaker:
-    """What makes the messages, with this world's keys."""
+def open_maker(database: Database, folder: Path, *, signs: bool = True) -> MessageMaker:
+    """What makes the messages, with this world's keys. `signs` False leaves DKIM out."""
+    keys = {_SELECTOR: DkimKeySettings(file=Path(_KEY_FILE), domain=DOMAIN)}
+    if not signs or not (folder / _KEY_FILE).exists():
+        keys = {}
     return MessageMaker(
         database,
         Keyring.open(folder / "keys.json"),
@@ -78,7 +94,22 @@ def open_maker(database: Database, folder: Path) -> MessageMaker:
         zone=_ZONE,
         notice_numbers=lambda _notice: (),
         link_lasts=timedelta(days=1),
+        signers=Signers.load(keys, folder),
+        returns=ReturnSettings(),
     )
+
+
+async def make_messages(world: World, count: int, *, signs: bool) -> float:
+    """Make messages one after another; milliseconds of processor time each took."""
+    database = open_database(world.folder)
+    claims = [claimed(number) for number in range(1, count + 1)]
+    build = await open_maker(database, world.folder, signs=signs).prepare(claims)
+    await database.dispose()
+    build(claims[0], AT)  # what is made once is made
+    begin = time.process_time()
+    for claim in claims:
+        build(claim, AT)
+    return (time.process_time() - begin) * 1000 / count
 
 
 def recipient(number: int) -> tuple[str, str]:
@@ -95,7 +126,7 @@ def compose_view(articles: int) -> DigestView:
         newsletter_description="What happened in the city",
         sender="Morning News",
         postal_address="12 Quay Street, Bristol",
-        date=texts.date(_AT, _ZONE),
+        date=texts.date(AT, _ZONE),
         items=tuple(_item(texts, number) for number in range(articles)),
         base_url=BASE_URL,
         site_title="The News",
@@ -114,7 +145,7 @@ def _item(texts: Texts, number: int) -> ItemView:
         excerpt=((_CHINESE if is_chinese else _ENGLISH) * 10)[: 100 if is_chinese else 240],
         section="City",
         lang="zh-CN" if is_chinese else "en",
-        published=texts.datetime(_AT, _ZONE, show_zone=True),
+        published=texts.datetime(AT, _ZONE, show_zone=True),
         authors=("Alice", "李雷"),
     )
 
@@ -127,11 +158,16 @@ async def _make(folder: Path, count: int, kilobytes: int) -> bytes:
         await _store_edition(database, kilobytes)
         for first in range(1, count + 1, _BATCH):
             await _store_readers(database, range(first, min(first + _BATCH, count + 1)))
-        build = await open_maker(database, folder).prepare([_claimed(1)])
-        _, message = build(_claimed(1), _AT)
+        message = await make_message(database, folder)
     finally:
         await database.dispose()
-    return message
+    return message.content
+
+
+async def make_message(database: Database, folder: Path) -> Message:
+    """The first reader's message, as the sender would make it."""
+    build = await open_maker(database, folder).prepare([claimed(1)])
+    return build(claimed(1), AT)
 
 
 async def _store_edition(database: Database, kilobytes: int) -> None:
@@ -147,7 +183,7 @@ async def _store_edition(database: Database, kilobytes: int) -> None:
         postal_address="12 Quay Street, Bristol",
     )
     schedule = Schedule(
-        id=1, newsletter_id=1, key="daily", label="Daily", cron="0 6 * * *", zone=_ZONE, since=_AT
+        id=1, newsletter_id=1, key="daily", label="Daily", cron="0 6 * * *", zone=_ZONE, since=AT
     )
     edition = Edition(
         id=1,
@@ -155,7 +191,7 @@ async def _store_edition(database: Database, kilobytes: int) -> None:
         schedule_id=1,
         period="2026-01-01T06:00Z",
         state=EditionState.SENDING,
-        created_at=_AT,
+        created_at=AT,
     )
     cohort = Cohort(
         id=1,
@@ -180,7 +216,7 @@ async def _store_readers(database: Database, numbers: range) -> None:
     for number in numbers:
         address, name = recipient(number)
         about = {"id": number, "address": address, "address_key": address, "name": name}
-        people.append({**about, "created_at": _AT})
+        people.append({**about, "created_at": AT})
     subscriptions = [
         {
             "id": number,
@@ -189,8 +225,8 @@ async def _store_readers(database: Database, numbers: range) -> None:
             "schedule_id": 1,
             "state": SubscriptionState.ACTIVE,
             "cursor": _CURSOR,
-            "requested_at": _AT,
-            "confirmed_at": _AT,
+            "requested_at": AT,
+            "confirmed_at": AT,
             "consent_text": "",
         }
         for number in numbers
@@ -204,9 +240,9 @@ async def _store_readers(database: Database, numbers: range) -> None:
             "cohort_id": 1,
             "from_seq": _CURSOR,
             "cut_seq": _CUT,
-            "next_at": _AT,
-            "expires_at": _AT + timedelta(days=36500),
-            "changed_at": _AT,
+            "next_at": AT,
+            "expires_at": AT + timedelta(days=36500),
+            "changed_at": AT,
         }
         for number in numbers
     ]
@@ -216,7 +252,8 @@ async def _store_readers(database: Database, numbers: range) -> None:
         await session.execute(insert(Delivery), deliveries)
 
 
-def _claimed(number: int) -> ClaimedDelivery:
+def claimed(number: int) -> ClaimedDelivery:
+    """The delivery of reader `number`, at its first attempt."""
     address, name = recipient(number)
     return ClaimedDelivery(
         id=number,
@@ -230,5 +267,6 @@ def _claimed(number: int) -> ClaimedDelivery:
         subscription_id=number,
         notice_id=None,
         date_at=None,
-        expires_at=_AT + timedelta(days=36500),
+        expires_at=AT + timedelta(days=36500),
+        newsletter_id=1,
     )

@@ -5,7 +5,7 @@ The only place that knows every part. It decides nothing about articles, readers
 
 import asyncio
 import socket
-from collections.abc import AsyncIterator, Callable, Collection
+from collections.abc import AsyncIterator, Callable, Collection, Iterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -17,12 +17,15 @@ from feedsvc.audience.consent import CONFIRMATION_LASTS
 from feedsvc.audience.notices import confirmation_numbers
 from feedsvc.config import Settings
 from feedsvc.config_file import LoadedSettings
+from feedsvc.config_relays import SmtpRelaySettings
 from feedsvc.db.engine import Database
 from feedsvc.db.locks import SenderLock
 from feedsvc.db.migrate import migrate
-from feedsvc.deliveries.sender import Sender
+from feedsvc.deliveries.sender import Prepare, Route, Sender
+from feedsvc.deliveries.throttles import Throttles
+from feedsvc.editions.control import pause_edition
 from feedsvc.editions.registry import count_stranded, sync_newsletters
-from feedsvc.errors import ConfigError, FetchRefused, SenderBusy
+from feedsvc.errors import ConfigError, DatabaseUnavailable, FetchRefused, SenderBusy
 from feedsvc.feeds.configured import find_mistakes, read_feeds
 from feedsvc.feeds.readers.counts import ReaderCounts
 from feedsvc.kit.fetch import Fetcher
@@ -32,6 +35,7 @@ from feedsvc.kit.key_check import check_keys
 from feedsvc.kit.templating import Templates
 from feedsvc.kit.tokens import Keyring
 from feedsvc.messages.digests import DigestRenderer
+from feedsvc.messages.dkim import Signers
 from feedsvc.messages.prepare import MessageMaker
 from feedsvc.model.feed import ServedDocument
 from feedsvc.model.ports import SourcePort
@@ -47,6 +51,11 @@ Serve = Callable[[list[ServedDocument]], None]
 DropPages = Callable[[Collection[str]], None]
 #: Seconds that running work gets to finish in when the process is asked to end.
 GRACE_SECONDS = 20
+#: How often it is looked whether somebody else is through.
+_LOCK_SECONDS = 0.5
+_BUSY = (
+    "another feedsvc process is sending on this database; stop it first, or leave the work to it"
+)
 
 
 def utc_now() -> datetime:
@@ -69,6 +78,8 @@ class App:
     pipeline: Pipeline
     readers: ReaderCounts
     clock: Clock
+    #: Whether mail goes out from this process.
+    is_sending: bool = False
 
     @property
     def settings(self) -> Settings:
@@ -150,15 +161,10 @@ class App:
             zone=settings.time_zone,
             notice_numbers=confirmation_numbers,
             link_lasts=CONFIRMATION_LASTS,
+            signers=Signers.load(settings.dkim, base),
+            returns=settings.returns,
         )
-        sender = Sender(
-            database,
-            relay or open_relay(settings.relay, base),
-            maker.prepare,
-            settings.sending,
-            clock,
-            socket.gethostname(),
-        )
+        sender = _open_sender(loaded, database, maker.prepare, clock, relay)
         readers = ReaderCounts(keyring.derive("readers of feeds"))
         pipeline = Pipeline(
             Parts(
@@ -202,24 +208,103 @@ class App:
             SenderBusy: another process on this machine sends for this database.
         """
         if not self.lock.acquire():
-            raise SenderBusy(
-                "another feedsvc process is sending on this database; stop it first, or leave the"
-                " work to it"
-            )
+            raise SenderBusy(_BUSY)
         try:
-            await self.sender.start()
+            await self._begin_sending()
+            yield
+        finally:
+            await self._end_sending()
+
+    @asynccontextmanager
+    async def serving(self) -> AsyncIterator[None]:
+        """As `sending`, for a process that stays: it begins to send as soon as nobody else does.
+
+        Raises:
+            SenderBusy: another process on this machine serves this database.
+        """
+        duty = SenderLock(self.database, "serve")
+        if not duty.acquire():
+            raise SenderBusy(_BUSY)
+        waiting: asyncio.Task[None] | None = None
+        try:
+            if self.lock.acquire():
+                await self._begin_sending()
+            else:
+                log.warning("another process is sending; this one sends when it is through")
+                waiting = asyncio.create_task(self._await_lock())
+            yield
+        finally:
+            if waiting is not None:
+                waiting.cancel()
+                await asyncio.gather(waiting, return_exceptions=True)
             try:
-                await self.sender.recover()
-                yield
+                await self._end_sending()
             finally:
+                duty.release()
+
+    async def _await_lock(self) -> None:
+        """Begin to send as soon as nobody else does; no fault ends the asking."""
+        while not self.is_sending:
+            try:
+                if self.lock.acquire():
+                    await self._begin_sending()
+            except DatabaseUnavailable as error:
+                log.warning("sending cannot begin yet", problem=str(error))
+            except Exception:
+                log.exception("sending cannot begin")
+            await asyncio.sleep(_LOCK_SECONDS)
+
+    async def _begin_sending(self) -> None:
+        await self.sender.start()
+        self.is_sending = True
+        await self.sender.recover()
+
+    async def _end_sending(self) -> None:
+        try:
+            if self.is_sending:
                 await self.sender.close()
         finally:
+            self.is_sending = False
             self.lock.release()
 
     async def sweep(self) -> None:
         """The poke of every second: rows that wait, and what dead workers left."""
-        await self.sender.recover()
+        if self.is_sending:
+            await self.sender.recover()
         await self.pipeline.sweep()
+
+
+def _open_sender(
+    loaded: LoadedSettings,
+    database: Database,
+    prepare: Prepare,
+    clock: Clock,
+    relay: Relay | None,
+) -> Sender:
+    """A sender with the relays that are configured, or this one in their place."""
+    settings = loaded.settings
+    routes = [Route(relay)] if relay is not None else list(_open_routes(loaded))
+    return Sender(
+        database,
+        routes,
+        prepare,
+        settings.sending,
+        clock,
+        socket.gethostname(),
+        throttles=Throttles({} if relay else settings.every_relay, settings.sending),
+        carriers={} if relay else {key: one.relays for key, one in settings.newsletters.items()},
+        pause_edition=pause_edition,
+    )
+
+
+def _open_routes(loaded: LoadedSettings) -> Iterator[Route]:
+    for key, one in loaded.settings.every_relay.items():
+        relay = open_relay(one, loaded.base, key)
+        if isinstance(one, SmtpRelaySettings):
+            first, idle = one.first_connections, one.idle_seconds
+            yield Route(relay, one.weight, one.rank, first, idle)
+        else:
+            yield Route(relay, one.weight, one.rank)
 
 
 def check_feeds(loaded: LoadedSettings) -> None:

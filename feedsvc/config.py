@@ -1,4 +1,4 @@
-"""The settings: with config_feeds.py the only list of keys, their defaults and their units.
+"""The settings: with the other config_*.py the only list of keys, their defaults and their units.
 
 Reading the file, the environment and reporting mistakes is config_file.py's work.
 """
@@ -12,6 +12,8 @@ from urllib.parse import urlsplit
 from pydantic import AfterValidator, ConfigDict, Field, SecretStr, field_validator, model_validator
 
 from feedsvc.config_feeds import FeedSettings, Selected, WebSubSettings
+from feedsvc.config_relays import EmlFolderRelaySettings, RelaySettings
+from feedsvc.config_sending import DkimKeySettings, ReturnSettings, SendingSettings
 from feedsvc.config_values import (
     HOST,
     LOOPBACK_HOSTS,
@@ -113,61 +115,9 @@ class NewsletterSettings(Selected):
     max_items: int = Field(default=30, ge=1, le=200)
     #: Anyone may ask for it on the site.
     public: bool = True
+    #: Names of the relays that may carry it; all of them by default.
+    relays: list[str] = Field(default=[])
     schedules: dict[Key, ScheduleSettings] = Field(min_length=1)
-
-
-class EmlFolderRelaySettings(Section):
-    """Writes every mail as a file; nothing leaves the machine."""
-
-    type: Literal["eml_folder"]
-    path: Path = Path("outbox")
-    connections: int = Field(default=4, ge=1, le=100)
-
-
-class SmtpRelaySettings(Section):
-    """Hands mail to an SMTP server."""
-
-    type: Literal["smtp"]
-    host: OneLine
-    port: int = Field(default=587, ge=1, le=65535)
-    #: `required` (STARTTLS, never in clear), `implicit` (TLS from the first byte), `none`.
-    tls: Literal["required", "implicit", "none"] = "required"
-    #: Check the server's certificate; off only for a relay in your own cellar.
-    verify_certificate: bool = True
-    username: str | None = None
-    password: SecretStr | None = None
-    connections: int = Field(default=10, ge=1, le=200)
-    messages_per_connection: int = Field(default=100, ge=1, le=100000)
-    #: Name given in EHLO; the host's own by default.
-    helo: str | None = None
-
-    @model_validator(mode="after")
-    def _no_password_in_clear(self) -> "SmtpRelaySettings":
-        if self.password and self.tls == "none" and self.host not in LOOPBACK_HOSTS:
-            raise ValueError('tls: a password needs tls = "required" or "implicit"')
-        if (self.username is None) != (self.password is None):
-            given = "username" if self.password is None else "password"
-            raise ValueError(f"{given}: username and password come together")
-        return self
-
-
-RelaySettings = Annotated[EmlFolderRelaySettings | SmtpRelaySettings, Field(discriminator="type")]
-
-
-class SendingSettings(Section):
-    """How mail is sent."""
-
-    #: A worker whose heartbeat is older than this is dead, and its work taken over.
-    heartbeat_timeout_seconds: float = Field(default=10, ge=1, le=300)
-    #: What becomes of a digest whose handover got no reply: its articles come in the next one
-    #: (`carry`), the same mail goes once more (`resend`), or it waits for you (`hold`).
-    uncertain_digests: Literal["carry", "resend", "hold"] = "carry"
-    uncertain_notices: Literal["carry", "resend", "hold"] = "resend"
-    #: Seconds to the first retry of a deferred mail; later ones wait longer, up to two hours.
-    first_retry_seconds: float = Field(default=300, gt=0, le=86400)
-    #: Hours after which a digest still deferred is given up; its articles come in the next one.
-    digest_expires_hours: float = Field(default=24, gt=0, le=120)
-    notice_expires_hours: float = Field(default=48, gt=0, le=48)
 
 
 class ExportSettings(Section):
@@ -197,7 +147,21 @@ class Settings(Section):
     websub: WebSubSettings = WebSubSettings()
     export: ExportSettings = ExportSettings()
     newsletters: dict[Key, NewsletterSettings] = Field(default={})
-    relay: RelaySettings = EmlFolderRelaySettings(type="eml_folder")
+    #: The one relay, where there is only one.
+    relay: RelaySettings | None = None
+    #: Several relays by name, in place of it.
+    relays: dict[Key, RelaySettings] = Field(default={})
+    #: Keys that mails are signed with, by their selectors.
+    dkim: dict[Key, DkimKeySettings] = Field(default={})
+    returns: ReturnSettings = ReturnSettings()
+
+    @property
+    def every_relay(self) -> dict[str, RelaySettings]:
+        """All relays by name; a folder of files when none is configured."""
+        if self.relays:
+            return dict(self.relays)
+        only = self.relay or EmlFolderRelaySettings(type="eml_folder")
+        return {only.type: only}
 
     @field_validator("base_url")
     @classmethod
@@ -222,6 +186,7 @@ class Settings(Section):
             *self._sources_are_apart(),
             *self._feed_names_are_apart(),
             *self._export_is_apart(),
+            *self._relays_exist(),
         ]
         if problems:
             raise ValueError("\n".join(problems))
@@ -241,6 +206,14 @@ class Settings(Section):
                 for source in one.sources:
                     if source not in self.sources:
                         yield f"{kind}.{key}.sources: no source is named {source!r}"
+
+    def _relays_exist(self) -> Iterator[str]:
+        if self.relay is not None and self.relays:
+            yield "relay: there are `relays` too; name this one among them"
+        for key, newsletter in self.newsletters.items():
+            for name in newsletter.relays:
+                if name not in self.every_relay:
+                    yield f"newsletters.{key}.relays: no relay is named {name!r}"
 
     def _feed_names_are_apart(self) -> Iterator[str]:
         """A name leads to one feed, or is gone."""

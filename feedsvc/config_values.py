@@ -1,6 +1,7 @@
 """The kinds of value a setting may have, and what is said when it is none."""
 
 import re
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from email.utils import parseaddr
 from ipaddress import ip_network
@@ -122,6 +123,51 @@ def _check_network(value: str) -> str:
         ) from error
 
 
+@dataclass(frozen=True, slots=True)
+class Rate:
+    """At most `count` mails in any `seconds`."""
+
+    count: int
+    seconds: int
+
+
+_PERIODS = {"second": 1, "minute": 60, "hour": 3600, "day": 86400}
+_RATE = re.compile(r"([1-9][0-9]{0,8}) ?/ ?(second|minute|hour|day)")
+
+
+def read_rate(text: str) -> Rate:
+    """A rate such as `500/hour`. Raises ValueError."""
+    found = _RATE.fullmatch(text.strip())
+    if found is None:
+        raise ValueError(f'not a rate: {text!r} (write for example "500/hour")')
+    return Rate(int(found[1]), _PERIODS[found[2]])
+
+
+def _check_rate(value: str) -> str:
+    read_rate(value)
+    return value
+
+
+_DOMAIN_NAME = re.compile(r"(?!-)[a-z0-9-]{1,63}(?:\.(?!-)[a-z0-9-]{1,63})+")
+
+
+def _check_domain(value: str) -> str:
+    try:
+        name = value.strip().rstrip(".").encode("idna").decode().lower()
+    except UnicodeError as error:
+        raise ValueError(f"not a domain: {value!r}") from error
+    if not _DOMAIN_NAME.fullmatch(name):
+        raise ValueError(f"not a domain: {value!r} (write for example example.com)")
+    return name
+
+
+def _check_provider(value: str) -> str:
+    return _check_domain(value) if "." in value else _check_key(value)
+
+
+RateLimit = Annotated[str, AfterValidator(_check_rate)]
+DomainName = Annotated[str, AfterValidator(_check_domain)]
+ProviderName = Annotated[str, AfterValidator(_check_provider)]
 WebAddress = Annotated[str, AfterValidator(_check_web_address)]
 Network = Annotated[str, AfterValidator(_check_network)]
 

@@ -85,6 +85,10 @@ class TemplateInvalid(FeedsvcError):
     """A template does not compile, names something unknown, or exceeds its limits."""
 
 
+class EditionOver(FeedsvcError):
+    """An edition has ended, or not got so far, that what is asked of it could be done."""
+
+
 class MessageUnbuildable(FeedsvcError):
     """One message cannot be made (a value missing, an address we cannot write); others go on."""
 

@@ -2,13 +2,16 @@
 
 A schedule holds one date job for its next due time. Whether anything is made of a poke is decided
 by unique rows, so restarts, several nodes and clock jumps change nothing; the sweep every second
-repeats any poke that was lost.
+repeats any poke that was lost. What comes every few seconds goes by the loop's clock, which never
+jumps: by the machine's, a jump back would leave it waiting for as long, and after one forward
+APScheduler would count every second that was missed.
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Coroutine
 from datetime import UTC, datetime
 from functools import partial
+from typing import Any
 
 import structlog
 from apscheduler.schedulers.asyncio import AsyncIOScheduler
@@ -39,7 +42,7 @@ class Scheduler:
             timezone=UTC,
             job_defaults={"misfire_grace_time": None, "coalesce": True, "max_instances": 1},
         )
-        self._watchers: list[asyncio.Task[None]] = []
+        self._tasks: list[asyncio.Task[None]] = []
         self._outage = False
 
     async def start(self) -> None:
@@ -48,31 +51,35 @@ class Scheduler:
         for key in self._app.sources:
             await self._poke(f"scan {key}", partial(self._app.pipeline.ask_ingest, key))
         await self._poke("arm", self._arm)
-        self._clock.add_job(self._sweep, "interval", seconds=SWEEP_SECONDS, id="sweep")
+        self._keep("sweep", self._repeat(self._sweep, SWEEP_SECONDS))
         for name, work, seconds in (
             ("count readers", self._app.pipeline.count_readers, COUNT_SECONDS),
             ("catch up", self._app.pipeline.catch_up, CATCH_UP_SECONDS),
             ("prune", self._app.pipeline.prune, PRUNE_SECONDS),
         ):
-            self._clock.add_job(self._poke, "interval", seconds=seconds, args=[name, work], id=name)
+            self._keep(name, self._repeat(partial(self._poke, name, work), seconds))
         for key, source in self._app.settings.sources.items():
-            self._clock.add_job(
-                self._poke,
-                "interval",
-                seconds=source.rescan_seconds,
-                args=[f"scan {key}", partial(self._app.pipeline.ask_ingest, key)],
-                id=f"rescan:{key}",
-            )
-            self._watchers.append(asyncio.create_task(self._watch(key), name=f"watch:{key}"))
+            scan = partial(self._poke, f"scan {key}", partial(self._app.pipeline.ask_ingest, key))
+            self._keep(f"rescan:{key}", self._repeat(scan, source.rescan_seconds))
+            self._keep(f"watch:{key}", self._watch(key))
         self._clock.start()
 
     async def stop(self) -> None:
         """Stop poking; what has been poked goes on."""
         if self._clock.running:
             self._clock.shutdown(wait=False)
-        for watcher in self._watchers:
-            watcher.cancel()
-        await asyncio.gather(*self._watchers, return_exceptions=True)
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    def _keep(self, name: str, work: Coroutine[Any, Any, None]) -> None:
+        """Run something until `stop`."""
+        self._tasks.append(asyncio.create_task(work, name=name))
+
+    async def _repeat(self, work: Callable[[], Awaitable[None]], seconds: float) -> None:
+        while True:
+            await asyncio.sleep(seconds)
+            await work()
 
     async def _arm(self) -> None:
         for schedule_id, due_at in (await self._app.pipeline.load_due_times()).items():

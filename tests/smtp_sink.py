@@ -26,7 +26,7 @@ import os
 import random
 import ssl
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass, field
 from email import message_from_bytes
 from pathlib import Path
@@ -39,6 +39,7 @@ RESET = "reset"  # the same by RST
 HANG = "hang"  # never answer
 DRIP = "drip"  # answer one octet at a time, for ever
 USUAL = "usual"  # the good answer; for rules that only delay
+ASK = "ask"  # wait for `at_ask`, then the good answer; at DOT the message has been taken by then
 ACCEPT_THEN_DROP = "accept_then_drop"  # at DOT: take the message, lose the reply
 
 
@@ -95,6 +96,7 @@ class SmtpSink:
         extensions: tuple[str, ...] = ("SIZE 33554432", "8BITMIME", "SMTPUTF8"),
         log: Path | None = None,
         keep_bytes: bool = True,
+        log_bytes: bool = False,
         seed: int = 0,
     ) -> None:
         self.port = port
@@ -109,11 +111,13 @@ class SmtpSink:
         self.hanging = asyncio.Event()
         #: Called with the recipient when its RCPT is answered; for acting in the middle.
         self.at_rcpt: Callable[[str], object] | None = None
+        #: Awaited with step and argument where a rule says ASK.
+        self.at_ask: Callable[[str, str], Awaitable[None]] | None = None
         self._tls, self._implicit_tls, self._login = tls, implicit_tls, login
         self._extensions = extensions
         self._rules: list[_Rule] = []
         self._random = random.Random(seed)
-        self._keep_bytes = keep_bytes
+        self._keep_bytes, self._log_bytes = keep_bytes, log_bytes
         self._log = log.open("ab", buffering=0) if log else None
         self._server: asyncio.Server | None = None
         self._sessions: set[asyncio.Task[None]] = set()
@@ -210,6 +214,9 @@ class SmtpSink:
                     session.recipients.clear()
             case "RCPT":
                 recipient = argument[argument.index("<") + 1 : argument.index(">")]
+                if session.sender is None:
+                    await self._say(session, "503 5.5.1 MAIL first")
+                    return
                 if self.at_rcpt is not None:
                     result = self.at_rcpt(recipient)
                     if asyncio.iscoroutine(result):
@@ -257,10 +264,11 @@ class SmtpSink:
         message = body[:-3].replace(b"\r\n..", b"\r\n.")
         message = message[1:] if message.startswith(b"..") else message
         rule = self._find("DOT", recipient)
-        if rule is None or rule.action in (ACCEPT_THEN_DROP, USUAL):
-            replied = rule is None or rule.action == USUAL
+        if rule is None or rule.action in (ACCEPT_THEN_DROP, USUAL, ASK):
+            replied = rule is None or rule.action in (USUAL, ASK)
             for one in session.recipients:
                 self._accept(session.sender or "", one, message, replied)
+        await self._ask(rule, "DOT", recipient)
         await self._carry_out(session, rule, "250 2.0.0 taken")
         session.sender, session.recipients = None, []
 
@@ -278,6 +286,8 @@ class SmtpSink:
                 "bytes": len(message),
                 "replied": replied,
             }
+            if self._log_bytes:
+                entry["message"] = message.decode("latin-1")
             self._log.write(json.dumps(entry).encode() + b"\n")
             os.fsync(self._log.fileno())
 
@@ -300,8 +310,13 @@ class SmtpSink:
     async def _answer(self, session: _Session, step: str, argument: str, usual: str) -> bool:
         """Whether the usual positive reply was given."""
         rule = self._find(step, argument)
+        await self._ask(rule, step, argument)
         reply = await self._carry_out(session, rule, usual)
         return reply[:1] in ("2", "3")
+
+    async def _ask(self, rule: _Rule | None, step: str, argument: str) -> None:
+        if rule is not None and rule.action == ASK and self.at_ask is not None:
+            await self.at_ask(step, argument)
 
     async def _carry_out(self, session: _Session, rule: _Rule | None, usual: str) -> str:
         if rule is None:
@@ -321,8 +336,9 @@ class SmtpSink:
             case "drip":
                 while True:
                     session.writer.write(b"2")
+                    await session.writer.drain()  # ends it when the client has gone
                     await asyncio.sleep(0.02)
-            case "usual":
+            case "usual" | "ask":
                 await self._say(session, usual)
                 return usual
             case _:

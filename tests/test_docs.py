@@ -22,9 +22,10 @@ from feedsvc.articles import media as media_fields
 from feedsvc.articles import metadata as metadata_fields
 from feedsvc.audience.subscriptions import request_subscription
 from feedsvc.cli import app
-from feedsvc.config import EmlFolderRelaySettings, Settings, SmtpRelaySettings
+from feedsvc.config import Settings
 from feedsvc.config_file import load_settings
 from feedsvc.config_keys import ANY, all_keys
+from feedsvc.config_relays import EmlFolderRelaySettings, SmtpRelaySettings
 from feedsvc.db.engine import Database
 from feedsvc.kit.addresses import parse_address
 from feedsvc.kit.templating import Templates
@@ -145,6 +146,10 @@ def _defaults(model: type[BaseModel], path: str = "") -> Iterator[tuple[str, Any
             yield from _defaults(SmtpRelaySettings, "relay.")
             yield from _defaults(EmlFolderRelaySettings, "relay.")
             yield "relay.type", "eml_folder"
+        elif key == "relays":
+            continue  # as `relay`, under names
+        elif get_origin(kind) is dict and not _is_section(get_args(kind)[1]):
+            yield f"{key}.{ANY}", None  # names of one's own, none unless given
         elif get_origin(kind) is dict:
             yield from _defaults(get_args(kind)[1], f"{key}.{ANY}.")
         elif sections := [one for one in (kind, *get_args(kind)) if _is_section(one)]:
@@ -164,14 +169,14 @@ def _shown(default: Any) -> str:
         return "–"
     if isinstance(default, SecretStr):
         default = default.get_secret_value()
-    if isinstance(default, float):
+    if isinstance(default, float) and default.is_integer():
         default = int(default)
     return f"`{json.dumps(str(default) if isinstance(default, Path) else default)}`"
 
 
 def test_operating_lists_every_setting_with_its_default() -> None:
     told = {_code(row[0])[0]: row[1] for row in _rows(OPERATING, "## Settings")}
-    assert set(told) == {".".join(path) for path in all_keys()}
+    assert set(told) == {".".join(path) for path in all_keys() if path[0] != "relays"}
     assert told == {key: _shown(default) for key, default in _defaults(Settings)}
 
 
@@ -192,12 +197,14 @@ def test_variables_in_the_documents_mean_something(tmp_path: Path) -> None:
     values = {
         name: str(secret) if name.endswith("_FILE") else re.findall(rf"{name}='?(\w+)", written)[0]
         for name in names
-        if name != "FEEDSVC_RELAY__PASSWORD_FILE"
+        if not re.fullmatch("FEEDSVC_RELAYS?__(MAIN__)?PASSWORD_FILE", name)
     }
     load_settings(None, values, tmp_path)
     smtp = '[relay]\ntype = "smtp"\nhost = "smtp.example.com"\nusername = "news"\n'
     (tmp_path / "config.toml").write_text(smtp, encoding="utf-8")
     load_settings(None, {"FEEDSVC_RELAY__PASSWORD_FILE": str(secret)}, tmp_path)
+    (tmp_path / "config.toml").write_text(smtp.replace("relay", "relays.main", 1), "utf-8")
+    load_settings(None, {"FEEDSVC_RELAYS__MAIN__PASSWORD_FILE": str(secret)}, tmp_path)
 
 
 def test_every_name_in_front_matter_is_told() -> None:

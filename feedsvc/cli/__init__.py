@@ -45,9 +45,13 @@ def _register() -> None:
         check_config,
         deliveries,
         demo,
+        dkim,
         editions,
         export,
         feeds,
+        rehearse,
+        send,
+        sending,
         serve,
         subscribers,
     )
@@ -58,9 +62,13 @@ def _register() -> None:
     articles.register(app)
     feeds.register(app)
     export.register(app)
+    rehearse.register(app)
+    send.register(app)
     editions.register(app)
+    sending.register(app)
     subscribers.register(app)
     deliveries.register(app)
+    dkim.register(app)
 
 
 _register()

@@ -2,13 +2,16 @@
 
 from collections.abc import Mapping
 from datetime import UTC, datetime
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 from zoneinfo import ZoneInfo
 
 import typer
 
 from feedsvc.cli.options import ConfigOption, load
 from feedsvc.cli.output import print_json, say
+
+if TYPE_CHECKING:
+    from feedsvc.config import Settings
 
 
 def register(app: typer.Typer) -> None:
@@ -28,6 +31,7 @@ def check_config(
     from feedsvc.config_warnings import find_mismatches, find_missing
     from feedsvc.editions.calendar import next_due_times
     from feedsvc.kit.templating import Templates
+    from feedsvc.messages.dkim import Signers
 
     loaded = load(config)
     settings = loaded.settings
@@ -36,6 +40,7 @@ def check_config(
     templates.check()
     check_themes(loaded, templates)
     check_feeds(loaded)
+    Signers.load(settings.dkim, loaded.base)
     warnings = [*find_mismatches(loaded), *find_missing(loaded)]
     now = datetime.now(UTC)
     due = {
@@ -64,11 +69,17 @@ def check_config(
     say(f"  sources      {_names(settings.sources)}")
     say(f"  feeds        {_names(settings.feeds)}")
     say(f"  newsletters  {_names(settings.newsletters)}")
-    say(f"  relay        {settings.relay.type}")
+    say(f"  relay        {_relays(settings)}")
     for key, times in due.items():
         say(f"  {key} is due next:")
         for at in times:
             say(f"    {at:%a %Y-%m-%d %H:%M} {at.tzinfo}")
+
+
+def _relays(settings: "Settings") -> str:
+    """Names and, where they say something else, types."""
+    relays = settings.every_relay.items()
+    return ", ".join(name if name == one.type else f"{name} ({one.type})" for name, one in relays)
 
 
 def _names(configured: Mapping[str, object]) -> str:

@@ -1,207 +1,164 @@
-"""`feedsvc rehearse` and `send`: what an edition would be, and making one now."""
+"""`feedsvc editions list|show`: what became of editions, and why."""
 
-import asyncio
 from dataclasses import asdict
-from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Annotated, Any
-from zoneinfo import ZoneInfo
 
 import typer
 
-from feedsvc.cli.options import ConfigOption, JsonOption, run_with_app
-from feedsvc.cli.output import console, print_json, say, say_error
+from feedsvc.cli.editions_control import add_to
+from feedsvc.cli.options import ConfigOption, EditionArgument, JsonOption, run_with_app
+from feedsvc.cli.output import print_json, print_table, say, say_time
 
 if TYPE_CHECKING:
     from feedsvc.app import App
-    from feedsvc.editions.rehearse import Rehearsal
+    from feedsvc.editions.listing import ListedEdition
 
-NewsletterArgument = Annotated[str, typer.Argument(help="Key of the newsletter.")]
-#: Seconds between looks at the rows of a send that another process does.
-_LOOK_SECONDS = 0.3
-#: How long nothing may move before it is said.
-_STALL = timedelta(seconds=15)
+#: States of deliveries that are neither open nor arrived.
+_NOT_SENT = ("failed", "skipped", "uncertain", "held", "expired", "superseded")
 
 
 def register(app: typer.Typer) -> None:
-    """Add the commands."""
-    app.command("rehearse")(rehearse)
-    app.command("send")(send)
+    """Add the command group."""
+    group = typer.Typer(help="Show editions; pause, resume and cancel them.", no_args_is_help=True)
+    group.command("list")(list_)
+    group.command("show")(show)
+    add_to(group)
+    app.add_typer(group, name="editions")
 
 
-def rehearse(
-    newsletter: NewsletterArgument, as_json: JsonOption = False, config: ConfigOption = None
+def list_(
+    newsletter: Annotated[
+        str | None, typer.Option("--newsletter", "-n", help="Only this newsletter.")
+    ] = None,
+    limit: Annotated[
+        int, typer.Option(min=0, max=500, help="How many at most of those that are over.")
+    ] = 20,
+    as_json: JsonOption = False,
+    config: ConfigOption = None,
 ) -> None:
-    """Show what each schedule would mail if it came due now, to how many, and why not to others.
+    """List the editions that can still send, and the latest of the others, newest first.
 
-    Sends nothing and changes nothing.
-
-    Example: `feedsvc rehearse daily`
+    Example: `feedsvc editions list --newsletter daily`
     """
 
-    async def work(app: "App") -> "list[Rehearsal]":
-        from feedsvc.editions import rehearse as rehearsing
+    async def work(app: "App") -> "list[tuple[ListedEdition, dict[str, int]]]":
+        from feedsvc.deliveries.totals import load_totals
+        from feedsvc.editions.listing import list_editions
         from feedsvc.editions.registry import find_newsletter
 
         async with app.database.read() as session:
-            row = await find_newsletter(session, newsletter)
-            return await rehearsing.rehearse(session, row, app.clock())
+            if newsletter is not None:
+                await find_newsletter(session, newsletter)
+            found = await list_editions(session, limit, newsletter)
+            totals = await load_totals(session, [one.id for one in found])
+        return [(one, _by_name(totals.get(one.id, {}))) for one in found]
 
-    rehearsals = run_with_app(config, work)
+    found = run_with_app(config, work)
     if as_json:
-        print_json([_facts(one) for one in rehearsals])
+        print_json({"editions": [{**asdict(one), "deliveries": of} for one, of in found]})
         return
-    for one in rehearsals:
-        _print_rehearsal(one)
+    if not found:
+        say("No edition yet. Make one with: feedsvc send NEWSLETTER")
+        return
+    headings = ("id", "newsletter", "schedule", "made", "state", "mails", "sent", "not sent", "why")
+    rows = [
+        (
+            str(one.id),
+            one.newsletter,
+            one.schedule or "by hand",
+            say_time(one.created_at),
+            one.state.value,
+            str(sum(of.values())),
+            str(of.get("sent", 0)),
+            str(_count_not_sent(of)),
+            one.reason or "",
+        )
+        for one, of in found
+    ]
+    print_table(headings, rows, numbers=("id", "mails", "sent", "not sent"))
 
 
-def _facts(one: "Rehearsal") -> dict[str, Any]:
-    return {**asdict(one), "schedule": one.schedule.key}
-
-
-def _print_rehearsal(one: "Rehearsal") -> None:
-    zone = ZoneInfo(one.schedule.zone)
-    due = (
-        f"next due {one.next_due_at.astimezone(zone):%a %Y-%m-%d %H:%M} {zone}"
-        if one.next_due_at
-        else "never due"
-    )
-    say(f"{one.newsletter}, {one.schedule.key} ({one.schedule.label}): {due}")
-    mails = "1 mail" if one.cohorts == 1 else f"{one.cohorts} different mails"
-    readers = "1 subscriber" if one.readers == 1 else f"{one.readers} subscribers"
-    say(f"  would go to {readers}" + (f" as {mails}" if one.cohorts else ""))
-    for article in one.articles:
-        at = f"{article.published_at.astimezone(zone):%Y-%m-%d %H:%M}"
-        more = f", counted for {article.counted_for}" if article.counted_for else ""
-        say(f"    {at}  {article.title}  (to {article.mailed_to}{more})")
-    for reason, count in sorted(one.left_out.items()):
-        say(f"  not to {count}: {reason}")
-
-
-def send(
-    newsletter: NewsletterArgument, as_json: JsonOption = False, config: ConfigOption = None
+def show(
+    edition: EditionArgument, as_json: JsonOption = False, config: ConfigOption = None
 ) -> None:
-    """Mail every subscriber of a newsletter what is new to them, now. Again: nothing is repeated.
+    """Show an edition: its mails by state, why some were not sent, its relays and cohorts.
 
-    Beside a running `feedsvc serve` the mail is sent there, and its progress is shown here; should
-    it end before, the rest is sent from here.
+    Replies of mail servers are shown without the addresses in them.
 
-    Example: `feedsvc send daily`
+    Example: `feedsvc editions show 17`
     """
 
     async def work(app: "App") -> dict[str, Any]:
-        from feedsvc.editions.fire import fire_by_hand
-        from feedsvc.editions.registry import find_newsletter
-        from feedsvc.errors import SenderBusy
+        from feedsvc.deliveries.reasons import count_by_relay, load_reasons
+        from feedsvc.deliveries.totals import edition_totals
+        from feedsvc.editions.listing import list_cohorts, list_edition
 
-        async with app.database.write() as session:
-            row = await find_newsletter(session, newsletter)
-            edition_id = await fire_by_hand(session, row.newsletter, app.clock())
-        report, told = None, False
-        while report is None:
-            try:
-                async with app.sending():
-                    await app.pipeline.compose(edition_id)
-                    own = asyncio.create_task(app.pipeline.deliver())
-                    report = await _follow(app, edition_id, own)
-                    await own
-            except SenderBusy:
-                if not told:
-                    say_error("feedsvc serve sends it; this shows how far it is.", prefix=False)
-                told = True
-                report = await _follow(app, edition_id, None)
-        return report
+        async with app.database.read() as session:
+            line = await list_edition(session, edition)
+            return {
+                **asdict(line),
+                "deliveries": _by_name(await edition_totals(session, edition)),
+                "relays": await count_by_relay(session, edition),
+                "not_sent": [asdict(one) for one in await load_reasons(session, edition)],
+                "cohorts": [asdict(one) for one in await list_cohorts(session, edition)],
+            }
 
-    report = run_with_app(config, work, renders=True)
+    found = run_with_app(config, work)
     if as_json:
-        print_json(report)
+        print_json(found)
     else:
-        _print_report(report)
-    if report["relay_problem"]:
-        raise typer.Exit(1)
+        _say_edition(found)
 
 
-async def _follow(
-    app: "App", edition_id: int, own: "asyncio.Task[int] | None"
-) -> dict[str, Any] | None:
-    """Show an edition's progress until it has ended, or until our own work on it has.
-
-    None: another process was to send it, and does not run any more.
-    """
-    from rich.progress import (
-        BarColumn,
-        MofNCompleteColumn,
-        Progress,
-        TextColumn,
-        TimeElapsedColumn,
-    )
-
-    from feedsvc.deliveries.totals import edition_totals
-    from feedsvc.editions.progress import load_edition
-    from feedsvc.model.delivery import OPEN_STATES
-    from feedsvc.model.edition import OPEN_EDITIONS
-
-    with Progress(
-        TextColumn("{task.description}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TimeElapsedColumn(),
-        console=console,
-        transient=True,
-        disable=not console.is_terminal,
-    ) as bar:
-        task = bar.add_task("composing", total=None)
-        ended_before, stalled_at = -1, app.clock()
-        while True:
-            through = own is not None and own.done()
-            async with app.database.read() as session:
-                edition = await load_edition(session, edition_id)
-                totals = await edition_totals(session, edition_id)
-            ended = sum(count for state, count in totals.items() if state not in OPEN_STATES)
-            bar.update(
-                task,
-                description=edition.state.value,
-                total=sum(totals.values()) or None,
-                completed=ended,
-            )
-            if through or edition.state not in OPEN_EDITIONS:
-                return {
-                    "edition": edition_id,
-                    "state": edition.state.value,
-                    "reason": edition.reason,
-                    "deliveries": {state.value: count for state, count in totals.items()},
-                    "left_out": edition.counters.get("left_out", {}),
-                    "relay_problem": app.sender.relay_problem if own is not None else None,
-                }
-            stalled_at, ended_before = _note_stall(ended, ended_before, stalled_at, app.clock())
-            if own is None and app.lock.acquire():
-                app.lock.release()
-                return None
-            await asyncio.sleep(_LOOK_SECONDS)
-
-
-def _note_stall(
-    ended: int, ended_before: int, stalled_at: datetime, now: datetime
-) -> tuple[datetime, int]:
-    """Say it once when nothing has moved for a while; since when, and how many had ended."""
-    if ended != ended_before:
-        return now, ended
-    if now - stalled_at > _STALL:
-        say_error(
-            "nothing has moved for a while: see the log of feedsvc serve for the reason (its"
-            " relay, most likely). Ctrl-C ends this view, not the sending.",
-            prefix=False,
-        )
-        return now + timedelta(days=1), ended
-    return stalled_at, ended
-
-
-def _print_report(report: dict[str, Any]) -> None:
-    say(f"edition {report['edition']}: {report['state']}")
-    if report["reason"]:
-        say(f"  {report['reason']}")
-    for state, count in report["deliveries"].items():
-        say(f"  {count} {state}")
-    for reason, count in sorted(report["left_out"].items()):
+def _say_edition(found: dict[str, Any]) -> None:
+    of: dict[str, int] = found["deliveries"]
+    schedule = found["schedule"] or "by hand"
+    say(f"edition {found['id']} of {found['newsletter']}, {schedule}: {found['state']}")
+    if found["reason"]:
+        say(f"  {found['reason']}")
+    for name in ("created", "frozen", "paused", "done"):
+        if found[f"{name}_at"]:
+            what = {"created": "made", "frozen": "composed", "done": "over"}.get(name, name)
+            say(f"  {what:9} {say_time(found[f'{name}_at'])}")
+    counts = ", ".join(f"{count} {state}" for state, count in of.items())
+    say(f"  {sum(of.values())} mails" + (f": {counts}" if counts else ""))
+    for relay, count in found["relays"].items():
+        say(f"  {count} went by {relay}")
+    if found["waiting"]:
+        say(f"  {found['waiting']} more are made when an earlier mail to them has ended")
+    for reason, count in sorted(found["left_out"].items()):
         say(f"  not to {count}: {reason}")
-    if report["relay_problem"]:
-        say_error(f"{report['relay_problem']}. What is pending goes out while feedsvc serves.")
+    if found["dropped"] is not None:
+        say(f"  for {found['dropped']} its articles were dropped")
+    if found["not_sent"]:
+        say("Not sent, or not yet:")
+    for one in found["not_sent"]:
+        meaning = f" ({one['meaning']})" if one["meaning"] else ""
+        say(f"  {one['count']} {one['state']}: {one['reason']}{meaning}")
+        for reply in one["examples"]:
+            say(f"      {reply}")
+    if found["cohorts"]:
+        say(
+            "1 mail:" if len(found["cohorts"]) == 1 else f"{len(found['cohorts'])} different mails:"
+        )
+    for one in found["cohorts"]:
+        articles = "1 article" if one["articles"] == 1 else f"{one['articles']} articles"
+        say(f"  to {one['deliveries']}, {one['language']}: {one['subject']}  ({articles})")
+    _say_what_next(found, of)
+
+
+def _say_what_next(found: dict[str, Any], of: dict[str, int]) -> None:
+    if found["state"] == "paused":
+        say(f"Go on with: feedsvc editions resume {found['id']}")
+    if found["state"] in ("sending", "paused", "done") and (of.keys() & {"failed", "expired"}):
+        say(f"Send again to those it did not reach: feedsvc editions retry {found['id']}")
+    if "held" in of:
+        say(f"Decide about those held: feedsvc deliveries uncertain list --edition {found['id']}")
+
+
+def _by_name(totals: Any) -> dict[str, int]:
+    return {state.value: count for state, count in totals.items()}
+
+
+def _count_not_sent(of: dict[str, int]) -> int:
+    return sum(of.get(state, 0) for state in _NOT_SENT)

@@ -22,6 +22,10 @@ ConfigOption = Annotated[
         show_default=False,
     ),
 ]
+NewsletterArgument = Annotated[str, typer.Argument(help="Key of the newsletter.")]
+EditionArgument = Annotated[
+    int, typer.Argument(help="Id of the edition, as `feedsvc editions list` shows it.")
+]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
 
 

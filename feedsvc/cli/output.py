@@ -6,13 +6,15 @@ import logging
 import os
 import sys
 import traceback
-from collections.abc import Mapping, MutableMapping
-from datetime import datetime
+from collections.abc import Collection, Iterable, Mapping, MutableMapping, Sequence
+from datetime import UTC, datetime
 from typing import Any
 
 from rich.console import Console
 
 _state = {"debug": False}
+#: Columns of a table that no terminal shows.
+_WIDE = 1000
 
 #: What people read; progress and tables.
 console = Console(highlight=False)
@@ -51,6 +53,32 @@ def say(text: str) -> None:
 def say_error(text: str, prefix: bool = True) -> None:
     """What went wrong, on stderr."""
     _errors.print(f"feedsvc: {text}" if prefix else text, markup=False, soft_wrap=True)
+
+
+def print_table(
+    headings: Sequence[str], rows: Iterable[Sequence[str]], numbers: Collection[str] = ()
+) -> None:
+    """A table for a person; elsewhere than on a terminal one line a row, whatever its length.
+
+    Args:
+        numbers: headings of columns that are set to the right.
+    """
+    from rich.markup import escape
+    from rich.table import Table
+
+    table = Table(box=None, pad_edge=False)
+    for heading in headings:
+        is_number = heading in numbers
+        table.add_column(heading, overflow="fold", justify="right" if is_number else "left")
+    for row in rows:
+        table.add_row(*(escape(cell) for cell in row))
+    target = console if console.is_terminal else Console(width=_WIDE, highlight=False)
+    target.print(table)
+
+
+def say_time(at: datetime | None) -> str:
+    """An instant with its zone; nothing for None."""
+    return f"{at.astimezone(UTC):%Y-%m-%d %H:%M} UTC" if at is not None else ""
 
 
 def print_json(value: Any) -> None:

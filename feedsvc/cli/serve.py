@@ -52,7 +52,7 @@ def _announce(path: Path) -> "Callable[[App, int], None]":
         say(f"feedsvc serves {app.settings.base_url} on port {port} (configured by {path})")
         say(f"  feeds       {app.settings.base_url}/feeds")
         say(f"  subscribe   {app.settings.base_url}/subscribe")
-        say(f"  mail goes   {app.settings.relay.type}")
+        say(f"  mail goes   {', '.join(one.type for one in app.settings.every_relay.values())}")
         say("Stop with Ctrl-C.")
 
     return announce
@@ -129,7 +129,7 @@ async def _run(
 
     listener = _listen(app.settings.server.host, app.settings.server.port)
     server = _web_server(app, cache)
-    async with app.sending():
+    async with app.serving():
         await cache.refresh(app.database)
         scheduler = Scheduler(app, sweep=lambda: cache.refresh(app.database))
         jobs = asyncio.create_task(app.jobs.run(), name="jobs")
@@ -210,6 +210,7 @@ def _web_server(app: "App", cache: "FeedCache") -> "uvicorn.Server":
             feeds=cache.endpoint,
             clock=app.clock,
             poke=poke,
+            sending=app.sender,
         )
     )
     return Server(

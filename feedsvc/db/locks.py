@@ -2,18 +2,23 @@
 
 import fcntl
 import os
+from contextlib import suppress
 from pathlib import Path
 
 from feedsvc.db.engine import Database
 
 
 class SenderLock:
-    """The right to send over one database. The system takes it back when its process ends."""
+    """The right to send over one database. The system takes it back when its process ends.
 
-    def __init__(self, database: Database) -> None:
+    Args:
+        duty: what the right is to; another duty than "sender" has a lock of its own.
+    """
+
+    def __init__(self, database: Database, duty: str = "sender") -> None:
         self._path: Path | None = None
         if database.path is not None:
-            self._path = database.path.with_name(database.path.name + ".sender.lock")
+            self._path = database.path.with_name(f"{database.path.name}.{duty}.lock")
         self._descriptor: int | None = None
 
     def acquire(self) -> bool:
@@ -32,17 +37,19 @@ class SenderLock:
                 return False
             raise
         # The file stays when the lock goes: another may be about to lock it.
-        os.ftruncate(descriptor, 0)
-        os.write(descriptor, f"{os.getpid()}\n".encode())
         self._descriptor = descriptor
+        with suppress(OSError):  # a full disk takes our number from people, not the lock from us
+            os.ftruncate(descriptor, 0)
+            os.write(descriptor, f"{os.getpid()}\n".encode())
         return True
 
     def release(self) -> None:
         """Give the lock back; nothing happens when it is not ours."""
-        if self._descriptor is not None:
-            os.ftruncate(self._descriptor, 0)
-            os.close(self._descriptor)
-            self._descriptor = None
+        descriptor, self._descriptor = self._descriptor, None
+        if descriptor is not None:
+            with suppress(OSError):
+                os.ftruncate(descriptor, 0)
+            os.close(descriptor)
 
     def holder(self) -> int | None:
         """Process that has the lock, to name it to a person; None when that is not known."""

@@ -1,35 +1,39 @@
 """Claiming: a worker takes a batch of deliveries that are due, in one short transaction.
 
-What cannot be mailed any more is set aside on the way, with its reason. Sends nothing; the last
-word on whether a person may be mailed is spoken when the dot is marked.
+What cannot be mailed any more is set aside on the way, with its reason; what may not go now is
+put off. Sends nothing; the last word on whether a person may be mailed is spoken when the dot is
+marked.
 """
 
+import json
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import ColumnElement, Row, Select, or_, select, text, update
+from sqlalchemy import update
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlmodel import col
 
+from feedsvc.db.journal import stored_instant
+from feedsvc.deliveries.due import Sending, find_due
 from feedsvc.deliveries.outcomes import Facts
+from feedsvc.deliveries.statements import put_off_statement, take_statement
 from feedsvc.model.delivery import ClaimedDelivery, Delivery, DeliveryState
-from feedsvc.model.edition import Edition, EditionState
-from feedsvc.model.subscriber import AddressState, Subscriber, Subscription, SubscriptionState
-
-#: Literal, word for word as in the partial indexes: a bound value would hide them from SQLite.
-WAITING = text("delivery.state IN ('pending', 'deferred')")
+from feedsvc.model.subscriber import AddressState, SubscriptionState
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Claim(ClaimedDelivery):
-    """A claimed delivery, with what its outcome depends on."""
+    """A claimed delivery, with what its way and its outcome depend on."""
 
     doubts: int
     crashes: int
     is_failing: bool
+    newsletter: str
+    #: Domain of the newsletter's From.
+    sender_domain: str
 
     @property
     def facts(self) -> Facts:
@@ -45,6 +49,16 @@ class Claim(ClaimedDelivery):
         )
 
 
+#: Says of deliveries that are about to be claimed when those that may not go now are looked at
+#: again; in the claim's own transaction.
+PutOff = Callable[[AsyncSession, Sequence[Claim]], Awaitable[Mapping[int, datetime]]]
+
+
+async def put_nothing_off(_session: AsyncSession, _claims: Sequence[Claim]) -> dict[int, datetime]:
+    """All may go."""
+    return {}
+
+
 @dataclass(frozen=True, slots=True)
 class Batch:
     """What one look at the due deliveries came to; `looked_at` 0 means that none was due."""
@@ -52,72 +66,56 @@ class Batch:
     claims: list[Claim] = field(default_factory=list)
     #: Delivery id -> why it is not sent, nor tried again.
     set_aside: dict[int, str] = field(default_factory=dict)
+    #: Delivery id -> when it is looked at again.
+    put_off: Mapping[int, datetime] = field(default_factory=dict)
 
     @property
     def looked_at(self) -> int:
-        """How many rows left the waiting states."""
-        return len(self.claims) + len(self.set_aside)
-
-
-def is_due(now: datetime) -> ColumnElement[bool]:
-    """Whether a delivery may be claimed now; needs Edition joined on the outside."""
-    return (col(Delivery.next_at) <= now) & or_(
-        col(Delivery.notice_id).is_not(None), col(Edition.state) == EditionState.SENDING
-    )
-
-
-async def has_due(session: AsyncSession, now: datetime) -> bool:
-    """Whether anything could be claimed."""
-    found = await session.execute(
-        select(col(Delivery.id))
-        .outerjoin(Edition, col(Edition.id) == col(Delivery.edition_id))
-        .where(WAITING, is_due(now))
-        .limit(1)
-    )
-    return found.first() is not None
+        """How many rows are not due any more."""
+        return len(self.claims) + len(self.set_aside) + len(self.put_off)
 
 
 async def claim_batch(
-    session: AsyncSession, worker: str, now: datetime, limit: int, *, alone: bool = True
+    session: AsyncSession,
+    worker: str,
+    now: datetime,
+    limit: int,
+    put_off: PutOff = put_nothing_off,
+    *,
+    alone: bool = True,
 ) -> Batch:
-    """Take up to `limit` due deliveries for a worker, notices first.
+    """Take up to `limit` due deliveries for a worker: notices first, then a share of each edition.
 
-    Mails that a worker may have died of come last, one at a time, and only when the worker has
-    nothing else in hand (`alone`), so that the next death has one suspect.
+    So no edition waits until a large one is through. Mails that a worker may have died of come
+    last, one at a time, and only when the worker has nothing else in hand (`alone`), so that the
+    next death has one suspect.
     """
-    found = (
-        await session.execute(
-            _due(now)
-            .where(col(Delivery.crashes) == 0)
-            .order_by(col(Delivery.priority), col(Delivery.next_at))
-            .limit(limit)
-        )
-    ).all()
+    found = await find_due(session, now, limit)
     if not found and alone:
-        found = (
-            await session.execute(
-                _due(now)
-                .where(col(Delivery.crashes) > 0)
-                .order_by(col(Delivery.crashes), col(Delivery.priority), col(Delivery.next_at))
-                .limit(1)
-            )
-        ).all()
-    batch = Batch()
+        found = await find_due(session, now, 1, suspects=True)
+    set_aside: dict[int, str] = {}
     expired: list[int] = []
-    for row in found:
-        reason = choose_skip(row.address_state, row.subscription_state, row.edition_id is None)
+    claims: list[Claim] = []
+    for row, sending in found:
+        claim = _claim(row, sending)
+        address, state = AddressState(row[16]), row[17]
+        reason = choose_skip(
+            address, SubscriptionState(state) if state else None, claim.edition_id is None
+        )
         if reason is not None:
-            batch.set_aside[row.id] = reason
-        elif row.expires_at <= now:
-            expired.append(row.id)
+            set_aside[claim.id] = reason
+        elif claim.expires_at <= now:
+            expired.append(claim.id)
         else:
-            batch.claims.append(_claim(row))
-    await _take(session, [claim.id for claim in batch.claims], worker, now)
-    await _end(session, batch.set_aside, DeliveryState.SKIPPED, now)
+            claims.append(claim)
+    later = await put_off(session, claims) if claims else {}
+    claims = [claim for claim in claims if claim.id not in later]
+    await _take(session, [claim.id for claim in claims], worker, now)
+    await _put_off(session, later)
+    await _end(session, set_aside, DeliveryState.SKIPPED, now)
     late = dict.fromkeys(expired, "not sent before it stopped being worth sending")
     await _end(session, late, DeliveryState.EXPIRED, now)
-    batch.set_aside.update(late)
-    return batch
+    return Batch(claims, {**set_aside, **late}, later)
 
 
 def choose_skip(
@@ -142,68 +140,53 @@ def choose_skip(
             return "not confirmed"
 
 
-def _due(now: datetime) -> Select[*tuple[Any, ...]]:
-    return (
-        select(
-            col(Delivery.id),
-            col(Delivery.attempt),
-            col(Delivery.subscriber_id),
-            col(Delivery.address).label("fixed_address"),
-            col(Delivery.edition_id),
-            col(Delivery.cohort_id),
-            col(Delivery.subscription_id),
-            col(Delivery.notice_id),
-            col(Delivery.date_at),
-            col(Delivery.expires_at),
-            col(Delivery.doubts),
-            col(Delivery.crashes),
-            col(Subscriber.address),
-            col(Subscriber.name),
-            col(Subscriber.language),
-            col(Subscriber.state).label("address_state"),
-            col(Subscription.state).label("subscription_state"),
-        )
-        .join(Subscriber, col(Subscriber.id) == col(Delivery.subscriber_id))
-        .outerjoin(Subscription, col(Subscription.id) == col(Delivery.subscription_id))
-        .outerjoin(Edition, col(Edition.id) == col(Delivery.edition_id))
-        .where(WAITING, is_due(now))
-        .with_for_update(of=Delivery, skip_locked=True)
-    )
-
-
-def _claim(row: Row[*tuple[Any, ...]]) -> Claim:
+def _claim(row: Sequence[Any], sending: Sending) -> Claim:
+    """The claim of a row of `due_rows`, by position: by name it would cost several times that."""
+    (
+        delivery_id, attempt, subscriber_id, fixed_address, edition_id, cohort_id, subscription_id,
+        notice_id, date_at, expires_at, signed_with, doubts, crashes, address, name, language,
+        address_state,
+    ) = row[:17]  # fmt: skip
     return Claim(
-        id=row.id,
-        attempt=row.attempt + 1,
-        subscriber_id=row.subscriber_id,
-        address=row.fixed_address or row.address,
-        name=row.name,
-        language=row.language,
-        edition_id=row.edition_id,
-        cohort_id=row.cohort_id,
-        subscription_id=row.subscription_id,
-        notice_id=row.notice_id,
-        date_at=row.date_at,
-        expires_at=row.expires_at,
-        doubts=row.doubts,
-        crashes=row.crashes,
-        is_failing=row.address_state is AddressState.FAILING,
+        id=delivery_id,
+        attempt=attempt + 1,
+        subscriber_id=subscriber_id,
+        address=fixed_address or address,
+        name=name,
+        language=language,
+        edition_id=edition_id,
+        cohort_id=cohort_id,
+        subscription_id=subscription_id,
+        notice_id=notice_id,
+        date_at=date_at,
+        expires_at=expires_at,
+        newsletter_id=sending.newsletter_id,
+        signed_with=signed_with,
+        doubts=doubts,
+        crashes=crashes,
+        is_failing=address_state == AddressState.FAILING,
+        newsletter=sending.newsletter or "",
+        sender_domain=sending.sender_domain,
     )
 
 
 async def _take(session: AsyncSession, ids: Sequence[int], worker: str, now: datetime) -> None:
     if ids:
-        await session.execute(
-            update(Delivery)
-            .where(col(Delivery.id).in_(ids))
-            .values(
-                state=DeliveryState.CLAIMED,
-                worker=worker,
-                attempt=col(Delivery.attempt) + 1,
-                changed_at=now,
-            )
-            .execution_options(synchronize_session=False)
+        connection = await session.connection()
+        await connection.execute(
+            take_statement(connection.dialect.name),
+            {"ids": json.dumps(ids), "own": worker, "at": now},
         )
+
+
+async def _put_off(session: AsyncSession, later: Mapping[int, datetime]) -> None:
+    if not later:
+        return
+    kind = session.get_bind().dialect.name
+    zone = "" if kind == "sqlite" else "+00"
+    rows = [[one, stored_instant(at) + zone] for one, at in later.items()]
+    connection = await session.connection()
+    await connection.execute(put_off_statement(kind), {"later": json.dumps(rows)})
 
 
 async def _end(

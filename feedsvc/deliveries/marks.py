@@ -6,16 +6,10 @@ one JSON parameter, so each is one constant statement on both databases.
 
 import json
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
-from datetime import UTC, datetime
-from typing import Any
+from datetime import datetime
+from typing import Any, NamedTuple
 
-from sqlalchemy import (
-    select,
-)
-from sqlalchemy.ext.asyncio import AsyncSession
-from sqlmodel import col
-
+from feedsvc.db.journal import Script, stored_instant
 from feedsvc.deliveries.outcomes import Outcome, SubscriberEffect
 from feedsvc.deliveries.statements import (
     LOCK_CONSENT,
@@ -23,14 +17,14 @@ from feedsvc.deliveries.statements import (
     cursor_statement,
     dot_statement,
     settle_statement,
+    standing_statement,
 )
 from feedsvc.kit.replies import clean_text
-from feedsvc.model.delivery import Delivery, DeliveryState
+from feedsvc.model.delivery import DeliveryState
 from feedsvc.model.relay import SendResult
 
 
-@dataclass(frozen=True, slots=True)
-class Dot:
+class Dot(NamedTuple):
     """A wish to write the final dot of one claimed delivery."""
 
     id: int
@@ -38,32 +32,42 @@ class Dot:
     #: The Date field and the address the message was made with; fixed by the first dot.
     date_at: datetime
     address: str
+    #: DKIM selectors it is signed with; fixed likewise.
+    signed_with: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class Settlement:
+class Settlement(NamedTuple):
     """What one delivery in hand came to. `result` None: it was never handed over."""
 
     id: int
     attempt: int
     outcome: Outcome
     result: SendResult | None = None
+    #: Whose answer it is.
+    relay: str | None = None
 
 
-async def mark_dots(
-    session: AsyncSession, worker: str, dots: Sequence[Dot], renderer: str, now: datetime
-) -> set[int]:
+class Standing(NamedTuple):
+    """How a row stands."""
+
+    attempt: int
+    state: DeliveryState
+    worker: str | None
+
+
+def mark_dots(
+    kind: str, worker: str, dots: Sequence[Dot], renderer: str, now: datetime
+) -> Script[set[int]]:
     """Mark that these are about to be handed over; the ids of those that may be.
 
     The last check of all: claimed by this worker at this attempt, the person mailable, the
     edition sending.
     """
-    kind, connection = _kind(session), await session.connection()
     if kind == "postgresql":
         # An unsubscribe that is being committed is waited for, and one that comes later waits
         # for us: so every dot is either seen to be refused or was on record before.
-        await connection.execute(LOCK_CONSENT, {"ids": _ids(dots)})
-    marked = await connection.execute(
+        yield LOCK_CONSENT, {"ids": _ids(dots)}
+    marked = yield (
         dot_statement(kind),
         {
             "dots": json.dumps([_dot_values(dot, kind) for dot in dots]),
@@ -72,70 +76,54 @@ async def mark_dots(
             "at": now,
         },
     )
-    return {row.id for row in marked}
+    return {row[0] for row in marked}
 
 
-async def settle(
-    session: AsyncSession,
-    worker: str,
-    settlements: Sequence[Settlement],
-    relay: str | None,
-    now: datetime,
-) -> set[int]:
+def settle(
+    kind: str, worker: str, settlements: Sequence[Settlement], now: datetime
+) -> Script[set[int]]:
     """Write what these came to, with all that follows; the ids that were still ours.
 
     Cursors move from the window's start to its end, or not at all. May run twice.
     """
-    kind, connection = _kind(session), await session.connection()
-    settled = await connection.execute(
+    settled = yield (
         settle_statement(kind),
         {
             "settlements": json.dumps([_settlement_values(one, kind) for one in settlements]),
             "own": worker,
-            "relay_name": relay,
             "at": now,
         },
     )
-    ids = {row.id for row in settled}
+    ids = {row[0] for row in settled}
     ours = [one for one in settlements if one.id in ids]
     if settling := [one for one in ours if one.outcome.settles]:
-        await connection.execute(cursor_statement(kind), {"ids": _ids(settling)})
+        yield cursor_statement(kind), {"ids": _ids(settling)}
     for effect in (SubscriberEffect.ALIVE, SubscriberEffect.FAILURE, SubscriberEffect.DEAD):
         if about := [one for one in ours if one.outcome.effect is effect]:
-            await connection.execute(address_statement(kind, effect), {"ids": _ids(about)})
+            yield address_statement(kind, effect), {"ids": _ids(about)}
     return ids
 
 
-async def load_standing(
-    session: AsyncSession, ids: Iterable[int]
-) -> dict[int, tuple[int, DeliveryState, str | None]]:
-    """Attempt, state and worker of rows as they stand, by id."""
-    found = await session.execute(
-        select(
-            col(Delivery.id), col(Delivery.attempt), col(Delivery.state), col(Delivery.worker)
-        ).where(col(Delivery.id).in_(list(ids)))
-    )
-    return {row.id: (row.attempt, row.state, row.worker) for row in found}
+def load_standing(kind: str, ids: Iterable[int]) -> Script[dict[int, Standing]]:
+    """How rows stand, by id."""
+    found = yield standing_statement(kind), {"ids": json.dumps(list(ids))}
+    return {row[0]: Standing(row[1], DeliveryState(row[2]), row[3]) for row in found}
 
 
 def _ids(of: Iterable[Dot | Settlement]) -> str:
     return json.dumps([one.id for one in of])
 
 
-def _kind(session: AsyncSession) -> str:
-    return session.get_bind().dialect.name
-
-
 def _stored(at: datetime | None, kind: str) -> str | None:
     """An instant as the database writes it."""
     if at is None:
         return None
-    naive = at.astimezone(UTC).replace(tzinfo=None).isoformat(" ", "microseconds")
-    return naive if kind == "sqlite" else naive + "+00"
+    stored = stored_instant(at)
+    return stored if kind == "sqlite" else stored + "+00"
 
 
 def _dot_values(dot: Dot, kind: str) -> list[Any]:
-    return [dot.id, dot.attempt, _stored(dot.date_at, kind), dot.address]
+    return [dot.id, dot.attempt, _stored(dot.date_at, kind), dot.address, dot.signed_with]
 
 
 def _settlement_values(one: Settlement, kind: str) -> list[Any]:
@@ -151,4 +139,5 @@ def _settlement_values(one: Settlement, kind: str) -> list[Any]:
         outcome.crashes,
         result.code if result is not None else None,
         clean_text(result.text) if result is not None and has_reply else None,
+        one.relay,
     ]

@@ -5,10 +5,11 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Literal
 
-from feedsvc.config import SendingSettings
+from feedsvc.config_sending import SendingSettings
 from feedsvc.deliveries.retry import next_pause, next_retry_at
+from feedsvc.kit.replies import advice
 from feedsvc.model.delivery import DeliveryState
-from feedsvc.model.relay import SendResult, Verdict
+from feedsvc.model.relay import Meaning, SendResult, Verdict
 
 Uncertain = Literal["carry", "resend", "hold"]
 
@@ -16,6 +17,27 @@ Uncertain = Literal["carry", "resend", "hold"]
 CRASHES_ALONE = 3
 #: A first death counts once for every mail the worker held, so these are sent alone afterwards.
 SUSPECT = 1
+
+#: What a reply said, in our words; they stand behind the server's own.
+_SAID = {
+    Meaning.DEAD_ADDRESS: "the address does not exist",
+    Meaning.DEAD_DOMAIN: "the domain does not exist, or takes no mail",
+    Meaning.UNUSABLE_ADDRESS: "mail cannot be sent to an address written like this",
+    Meaning.DISABLED: "the mailbox is switched off",
+    Meaning.FULL: "the mailbox is full",
+    Meaning.THROTTLED: "too much mail at once",
+    Meaning.GREYLISTED: "not known there yet; the same mail is taken a little later",
+}
+#: Refused because of this mail or of us, whatever the verdict: says nothing about the address.
+_NOT_THEIRS = frozenset(
+    {
+        Meaning.TOO_LARGE,
+        Meaning.POLICY,
+        Meaning.OUR_FAULT,
+        Meaning.THROTTLED,
+        Meaning.GREYLISTED,
+    }
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,16 +116,11 @@ def decide_outcome(facts: Facts, result: SendResult, now: datetime, policy: Poli
         case Verdict.DEFERRED:
             return _decide_deferred(facts, result, now, policy)
         case Verdict.REFUSED:
-            dead = result.address_dead
-            return Outcome(
-                DeliveryState.FAILED,
-                f"refused: {_reply(result)}",
-                facts.doubts,
-                0,
-                effect=SubscriberEffect.DEAD if dead else SubscriberEffect.FAILURE,
+            return _end(
+                DeliveryState.FAILED, f"refused: {_reply(result)}", facts, _effect_of(result)
             )
         case Verdict.BLOCKED:
-            return Outcome(DeliveryState.FAILED, f"blocked: {_reply(result)}", facts.doubts, 0)
+            return _end(DeliveryState.FAILED, f"blocked: {_reply(result)}", facts)
         case Verdict.UNAVAILABLE:
             # Behind the others, lest one mail that ends sessions stop all the rest.
             return Outcome(
@@ -129,7 +146,7 @@ def decide_unbuildable(
 ) -> Outcome:
     """A message that could not be made: for good, or tried again like a mail refused for now."""
     if permanent:
-        return Outcome(DeliveryState.FAILED, f"cannot be made: {problem}", facts.doubts, 0)
+        return _end(DeliveryState.FAILED, f"cannot be made: {problem}", facts)
     return _decide_later(facts, f"could not be made: {problem}", now, policy)
 
 
@@ -155,15 +172,42 @@ def decide_recovery(
     return outcome
 
 
+def _effect_of(refusal: SendResult) -> SubscriberEffect:
+    """What a final refusal says about the address; a block on us says nothing about anybody."""
+    if refusal.address_dead:
+        return SubscriberEffect.DEAD
+    if refusal.meaning in _NOT_THEIRS:
+        return SubscriberEffect.NONE
+    return SubscriberEffect.FAILURE
+
+
+def _end(
+    state: DeliveryState,
+    reason: str,
+    facts: Facts,
+    effect: SubscriberEffect = SubscriberEffect.NONE,
+) -> Outcome:
+    """An end without arrival, unless an earlier handover got no reply: then it says so."""
+    if facts.doubts:
+        reason += "; an earlier try may have arrived"
+    return Outcome(state, reason, facts.doubts, 0, effect=effect)
+
+
 def _decide_deferred(facts: Facts, result: SendResult, now: datetime, policy: Policy) -> Outcome:
-    return _decide_later(facts, f"refused for now: {_reply(result)}", now, policy)
+    return _decide_later(facts, f"refused for now: {_reply(result)}", now, policy, result.meaning)
 
 
-def _decide_later(facts: Facts, why: str, now: datetime, policy: Policy) -> Outcome:
-    next_at = next_retry_at(facts.id, facts.attempt, now, policy.first_retry)
+def _decide_later(
+    facts: Facts,
+    why: str,
+    now: datetime,
+    policy: Policy,
+    meaning: Meaning = Meaning.UNKNOWN,
+) -> Outcome:
+    next_at = next_retry_at(facts.id, facts.attempt, now, policy.first_retry, meaning)
     if next_at >= facts.expires_at:
         # Nobody hears of a retry that would come too late.
-        return Outcome(DeliveryState.EXPIRED, f"given up; last {why}", facts.doubts, 0)
+        return _end(DeliveryState.EXPIRED, f"given up; last {why}", facts)
     return Outcome(DeliveryState.DEFERRED, why, facts.doubts, 0, next_at=next_at)
 
 
@@ -183,11 +227,19 @@ def _decide_doubt(facts: Facts, result: SendResult, now: datetime, policy: Polic
             facts.crashes,
             next_at=now,
         )
-    again = " both times" if doubts > 1 else ""
+    # The second time is final: whoever has two copies shall not get a third.
+    more = " both times" if doubts > 1 else ""
+    if choice == "resend" and doubts == 1:
+        more = "; too late to send it once more"
     return Outcome(
-        DeliveryState.UNCERTAIN, f"may have arrived{again}: {silence}", doubts, facts.crashes
+        DeliveryState.UNCERTAIN, f"may have arrived{more}: {silence}", doubts, facts.crashes
     )
 
 
 def _reply(result: SendResult) -> str:
-    return " ".join(part for part in (str(result.code or ""), result.text) if part) or "no reason"
+    """The server's words, and ours behind them where they say more."""
+    reply = " ".join(part for part in (str(result.code or ""), result.text) if part)
+    ours = _SAID.get(result.meaning)
+    if result.verdict in (Verdict.BLOCKED, Verdict.UNAVAILABLE) or ours is None:
+        ours = advice(result.meaning, reply) or ours
+    return (f"{reply} ({ours})" if ours else reply) or "no reason"

@@ -10,6 +10,7 @@ from sqlalchemy import Row, delete, or_, select, text
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlmodel import col
 
+from feedsvc.db.journal import run_script
 from feedsvc.deliveries.marks import Settlement, settle
 from feedsvc.deliveries.outcomes import (
     Facts,
@@ -84,6 +85,7 @@ async def recover_dead(
             .limit(BATCH)
         )
     ).all()
+    kind = session.get_bind().dialect.name
     held = Counter(row.worker for row in rows)
     recovered = Recovered()
     by_worker: defaultdict[str, list[Settlement]] = defaultdict(list)
@@ -100,7 +102,7 @@ async def recover_dead(
         recovered += _count(outcome, was_dotted)
         _log(row, outcome)
     for worker, settlements in by_worker.items():
-        await settle(session, worker, settlements, None, now)
+        await run_script(await session.connection(), settle(kind, worker, settlements, now))
     if len(rows) < BATCH and dead:
         await session.execute(delete(Worker).where(col(Worker.id).in_(dead)))
     return recovered
@@ -126,7 +128,8 @@ async def release_own(session: AsyncSession, own: str, now: datetime, policy: Po
         if was_dotted:
             _log(row, outcome)
     if settlements:
-        await settle(session, own, settlements, None, now)
+        kind = session.get_bind().dialect.name
+        await run_script(await session.connection(), settle(kind, own, settlements, now))
     return recovered
 
 

@@ -7,21 +7,24 @@ from functools import cache
 from typing import Any
 
 from sqlalchemy import (
+    CTE,
     DateTime,
     Integer,
+    Select,
     String,
-    Subquery,
+    TextClause,
     Update,
-    bindparam,
     case,
     func,
     null,
+    select,
     text,
     type_coerce,
     update,
 )
 from sqlmodel import SQLModel, col
 
+from feedsvc.db.journal import given
 from feedsvc.deliveries.outcomes import SubscriberEffect
 from feedsvc.model.columns import stored_enum
 from feedsvc.model.delivery import Delivery, DeliveryState, is_mailable
@@ -37,13 +40,13 @@ _SUBSCRIBER = SQLModel.metadata.tables["subscriber"]
 _DOTS = {
     "sqlite": text(
         "SELECT json_extract(value, '$[0]') AS id, json_extract(value, '$[1]') AS attempt,"
-        " json_extract(value, '$[2]') AS date_at, json_extract(value, '$[3]') AS address"
-        " FROM json_each(:dots)"
+        " json_extract(value, '$[2]') AS date_at, json_extract(value, '$[3]') AS address,"
+        " json_extract(value, '$[4]') AS signed_with FROM json_each(:dots)"
     ),
     "postgresql": text(
         "SELECT CAST(value->>0 AS INTEGER) AS id, CAST(value->>1 AS INTEGER) AS attempt,"
-        " CAST(value->>2 AS TIMESTAMPTZ) AS date_at, value->>3 AS address"
-        " FROM jsonb_array_elements(CAST(:dots AS JSONB))"
+        " CAST(value->>2 AS TIMESTAMPTZ) AS date_at, value->>3 AS address,"
+        " value->>4 AS signed_with FROM jsonb_array_elements(CAST(:dots AS JSONB))"
     ),
 }
 _SETTLEMENTS = {
@@ -52,14 +55,26 @@ _SETTLEMENTS = {
         " json_extract(value, '$[2]') AS state, json_extract(value, '$[3]') AS next_at,"
         " json_extract(value, '$[4]') AS reason, json_extract(value, '$[5]') AS doubts,"
         " json_extract(value, '$[6]') AS crashes, json_extract(value, '$[7]') AS code,"
-        " json_extract(value, '$[8]') AS reply FROM json_each(:settlements)"
+        " json_extract(value, '$[8]') AS reply, json_extract(value, '$[9]') AS relay"
+        " FROM json_each(:settlements)"
     ),
     "postgresql": text(
         "SELECT CAST(value->>0 AS INTEGER) AS id, CAST(value->>1 AS INTEGER) AS attempt,"
         " value->>2 AS state, CAST(value->>3 AS TIMESTAMPTZ) AS next_at, value->>4 AS reason,"
         " CAST(value->>5 AS INTEGER) AS doubts, CAST(value->>6 AS INTEGER) AS crashes,"
-        " CAST(value->>7 AS INTEGER) AS code, value->>8 AS reply"
+        " CAST(value->>7 AS INTEGER) AS code, value->>8 AS reply,"
+        " value->>9 AS relay"
         " FROM jsonb_array_elements(CAST(:settlements AS JSONB))"
+    ),
+}
+_LATER = {
+    "sqlite": text(
+        "SELECT json_extract(value, '$[0]') AS id, json_extract(value, '$[1]') AS next_at"
+        " FROM json_each(:later)"
+    ),
+    "postgresql": text(
+        "SELECT CAST(value->>0 AS INTEGER) AS id, CAST(value->>1 AS TIMESTAMPTZ) AS next_at"
+        " FROM jsonb_array_elements(CAST(:later AS JSONB))"
     ),
 }
 _IDS = {
@@ -82,14 +97,19 @@ LOCK_CONSENT = text(
 def dot_statement(kind: str) -> Update:
     """Mark `dots` of worker `own`, where still claimed and mailable; gives back their ids."""
     rows = _rowset(
-        _DOTS[kind], id=Integer(), attempt=Integer(), date_at=DateTime(True), address=String()
+        _DOTS[kind],
+        id=Integer(),
+        attempt=Integer(),
+        date_at=DateTime(True),
+        address=String(),
+        signed_with=String(),
     )
     return (
         update(_DELIVERY)
         .where(
             col(Delivery.id) == rows.c.id,
             col(Delivery.attempt) == rows.c.attempt,
-            col(Delivery.worker) == bindparam("own"),
+            col(Delivery.worker) == given("own"),
             col(Delivery.state) == DeliveryState.CLAIMED,
             is_mailable(),
         )
@@ -97,8 +117,9 @@ def dot_statement(kind: str) -> Update:
             state=DeliveryState.DOT,
             date_at=func.coalesce(col(Delivery.date_at), rows.c.date_at),
             address=func.coalesce(col(Delivery.address), rows.c.address),
-            renderer=bindparam("version"),
-            changed_at=bindparam("at"),
+            renderer=given("version"),
+            signed_with=func.coalesce(col(Delivery.signed_with), rows.c.signed_with),
+            changed_at=given("at"),
         )
         .returning(col(Delivery.id))
     )
@@ -118,15 +139,15 @@ def settle_statement(kind: str) -> Update:
         crashes=Integer(),
         code=Integer(),
         reply=String(),
+        relay=String(),
     )
     replied = rows.c.reply.is_not(None)
-    relay_name = bindparam("relay_name", type_=String())
     return (
         update(_DELIVERY)
         .where(
             col(Delivery.id) == rows.c.id,
             col(Delivery.attempt) == rows.c.attempt,
-            col(Delivery.worker) == bindparam("own"),
+            col(Delivery.worker) == given("own"),
             col(Delivery.state).in_([DeliveryState.CLAIMED, DeliveryState.DOT]),
         )
         .values(
@@ -137,12 +158,44 @@ def settle_statement(kind: str) -> Update:
             crashes=rows.c.crashes,
             reply_code=case((replied, rows.c.code), else_=col(Delivery.reply_code)),
             reply_text=case((replied, rows.c.reply), else_=col(Delivery.reply_text)),
-            relay=case((replied, relay_name), else_=col(Delivery.relay)),
+            relay=case((replied, rows.c.relay), else_=col(Delivery.relay)),
             worker=null(),
-            changed_at=bindparam("at"),
+            changed_at=given("at"),
         )
         .returning(col(Delivery.id))
     )
+
+
+@cache
+def take_statement(kind: str) -> Update:
+    """Put deliveries `ids` into the hands of worker `own`."""
+    rows = _rowset(_IDS[kind], id=Integer())
+    return (
+        update(_DELIVERY)
+        .where(col(Delivery.id) == rows.c.id)
+        .values(
+            state=DeliveryState.CLAIMED,
+            worker=given("own"),
+            attempt=col(Delivery.attempt) + 1,
+            changed_at=given("at"),
+        )
+    )
+
+
+@cache
+def put_off_statement(kind: str) -> Update:
+    """Look at deliveries `later` again at the times given with them; nothing else changes."""
+    rows = _rowset(_LATER[kind], id=Integer(), next_at=DateTime(True))
+    return update(_DELIVERY).where(col(Delivery.id) == rows.c.id).values(next_at=rows.c.next_at)
+
+
+@cache
+def standing_statement(kind: str) -> Select[*tuple[Any, ...]]:
+    """Attempt, state and worker of deliveries `ids`, as they stand."""
+    rows = _rowset(_IDS[kind], id=Integer())
+    return select(
+        col(Delivery.id), col(Delivery.attempt), col(Delivery.state), col(Delivery.worker)
+    ).where(col(Delivery.id) == rows.c.id)
 
 
 @cache
@@ -189,6 +242,7 @@ def address_statement(kind: str, effect: SubscriberEffect) -> Update:
     )
 
 
-def _rowset(statement: Any, **columns: Any) -> Subquery:
-    subquery: Subquery = statement.columns(**columns).subquery("v")
-    return subquery
+def _rowset(statement: TextClause, **columns: Any) -> CTE:
+    """The rows of a parameter; taken apart once, not again for each mention of a column."""
+    valued = statement.bindparams(*map(given, statement._bindparams))
+    return valued.columns(**columns).cte("v").prefix_with("MATERIALIZED")

@@ -19,7 +19,7 @@ from feedsvc.editions.cohorts import CohortPlan, ReaderGroup
 from feedsvc.editions.compose import ArticleFacts, Item, select_announced
 from feedsvc.editions.readers import load_members, load_on_their_way
 from feedsvc.model.article import Article, ArticleState
-from feedsvc.model.delivery import PRIORITY_DIGEST, Delivery, DeliveryState
+from feedsvc.model.delivery import IS_OPEN, PRIORITY_DIGEST, Delivery, DeliveryState
 from feedsvc.model.edition import (
     Cohort,
     CohortItem,
@@ -260,7 +260,7 @@ async def _supersede(
     """Take back unsent mails of other editions whose open window this one covers.
 
     An edition with a later cut keeps its mail, whichever is composed first. A mail that was held
-    and is sent again at the operator's word has no open window: it goes first.
+    and goes again, at the operator's word, after later ones has no open window: it goes first.
     """
     its_window_is_open = exists().where(
         col(Subscription.id) == col(Delivery.subscription_id),
@@ -272,6 +272,7 @@ async def _supersede(
             col(Delivery.subscription_id).in_(subscription_ids),
             col(Delivery.edition_id) != composing.edition.id,
             col(Delivery.cut_seq) <= composing.wave.cut_seq,
+            IS_OPEN,  # by which those that ended are not looked at
             col(Delivery.state).in_([DeliveryState.PENDING, DeliveryState.DEFERRED]),
             its_window_is_open,
         )

@@ -6,10 +6,11 @@ from sqlalchemy import CursorResult, exists, func, not_, select, update
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlmodel import col
 
+from feedsvc.editions.control import is_unfinished_cancel, no_edition
 from feedsvc.editions.freeze import Composing
 from feedsvc.editions.readers import count_left_out, count_waiting
 from feedsvc.errors import NotFound
-from feedsvc.model.delivery import OPEN_STATES, Delivery
+from feedsvc.model.delivery import IS_OPEN, Delivery
 from feedsvc.model.edition import Edition, EditionState, Wave
 
 
@@ -78,9 +79,7 @@ async def start_frozen(session: AsyncSession) -> list[int]:
 
 async def finish_sent(session: AsyncSession, now: datetime) -> int:
     """Close editions whose every delivery has ended and for whom nobody waits; how many."""
-    still_open = exists().where(
-        col(Delivery.edition_id) == col(Edition.id), col(Delivery.state).in_(OPEN_STATES)
-    )
+    still_open = exists().where(col(Delivery.edition_id) == col(Edition.id), IS_OPEN)
     waited_for = exists().where(col(Wave.edition_id) == col(Edition.id), col(Wave.waiting) > 0)
     result = await session.execute(
         update(Edition)
@@ -93,13 +92,12 @@ async def finish_sent(session: AsyncSession, now: datetime) -> int:
 
 
 async def find_unfinished(session: AsyncSession) -> dict[EditionState, list[int]]:
-    """Editions that need a step: composing, frozen, and sending ones that are through or wait.
+    """Editions that need a step: composing and frozen ones, sending ones that are through or wait,
+    and cancelled ones of which something is left to end.
 
     Read at start and by the sweep behind the jobs: memory may forget, the rows do not.
     """
-    still_open = exists().where(
-        col(Delivery.edition_id) == col(Edition.id), col(Delivery.state).in_(OPEN_STATES)
-    )
+    still_open = exists().where(col(Delivery.edition_id) == col(Edition.id), IS_OPEN)
     rows = await session.execute(
         select(col(Edition.state), col(Edition.id))
         .join(Wave, col(Wave.edition_id) == col(Edition.id))
@@ -109,6 +107,7 @@ async def find_unfinished(session: AsyncSession) -> dict[EditionState, list[int]
                 (col(Edition.state) == EditionState.SENDING)
                 & ((col(Wave.waiting) > 0) | not_(still_open))
             )
+            | is_unfinished_cancel()
         )
         .order_by(col(Edition.id))
     )
@@ -131,7 +130,7 @@ async def load_edition(session: AsyncSession, edition_id: int) -> Edition:
     """An edition by its id. Raises NotFound."""
     edition = await session.get(Edition, edition_id)
     if edition is None:
-        raise NotFound(f"there is no edition {edition_id}")
+        raise NotFound(no_edition(edition_id))
     return edition
 
 

@@ -7,7 +7,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from sqlmodel import col
 
 from feedsvc.editions.cohorts import ReaderGroup
-from feedsvc.model.delivery import OPEN_STATES, Delivery
+from feedsvc.model.delivery import IS_OPEN, Delivery
 from feedsvc.model.edition import Edition
 from feedsvc.model.subscriber import (
     AddressState,
@@ -103,7 +103,7 @@ async def load_on_their_way(session: AsyncSession, subscription_ids: Collection[
         select(col(Delivery.subscription_id)).where(
             col(Delivery.subscription_id).in_(subscription_ids),
             col(Delivery.edition_id).is_not(None),
-            col(Delivery.state).in_(OPEN_STATES),
+            IS_OPEN,
         )
     )
     return {row[0] for row in rows.all() if row[0] is not None}
@@ -116,7 +116,7 @@ async def count_waiting(session: AsyncSession, edition: Edition, cut_seq: int) -
         .where(
             col(Delivery.subscription_id) == col(Subscription.id),
             col(Delivery.edition_id).is_not(None),
-            col(Delivery.state).in_(OPEN_STATES),
+            IS_OPEN,
         )
         .correlate(Subscription)
         .exists()
@@ -149,7 +149,7 @@ async def count_left_out(session: AsyncSession, edition: Edition, cut_seq: int) 
         query = query.where(col(Subscription.schedule_id) == edition.schedule_id)
     reasons: dict[str, int] = {}
     for state, address_state, count, settled in (await session.execute(query)).all():
-        reason = _why_left_out(state, address_state)
+        reason = why_left_out(state, address_state)
         left_out = count if reason else settled
         if left_out:
             name = reason or "nothing new since their last mail"
@@ -157,7 +157,8 @@ async def count_left_out(session: AsyncSession, edition: Edition, cut_seq: int) 
     return reasons
 
 
-def _why_left_out(state: SubscriptionState, address_state: AddressState) -> str | None:
+def why_left_out(state: SubscriptionState, address_state: AddressState) -> str | None:
+    """Why somebody gets no mail of a newsletter, in words; None when they do. Pure."""
     if state is not SubscriptionState.ACTIVE:
         return {
             SubscriptionState.PENDING: "not confirmed",

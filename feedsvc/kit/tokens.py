@@ -1,4 +1,4 @@
-"""Signed tokens for links in mails, and the key file they are signed with.
+"""Signed tokens for links and return paths of mails, and the key file they are signed with.
 
 A token carries numbers, never an address. What a number means is known to the stage that signs
 it; which database rows it points at is not checked here.
@@ -9,7 +9,6 @@ import binascii
 import hashlib
 import hmac
 import json
-import os
 import re
 import secrets
 from collections.abc import Mapping
@@ -18,6 +17,8 @@ from enum import StrEnum
 from pathlib import Path
 
 from feedsvc.errors import InvalidToken, KeyFileError
+from feedsvc.kit.private_files import read_private, write_private
+from feedsvc.kit.return_tokens import ReturnTokens
 
 _VERSION = 1
 _KEY_BYTES = 32
@@ -50,6 +51,11 @@ class Keyring:
             raise KeyFileError(f"the current key {current_id!r} is not among the keys")
         self._current_id = current_id
         self._keys = dict(keys)
+        # Begun once: what a key and a prefix cost is half of a short message's MAC.
+        self._token_macs = {name: _begin(key, b"feedsvc token\0") for name, key in keys.items()}
+        others = (key for name, key in keys.items() if name != current_id)
+        self._return_tokens = ReturnTokens([keys[current_id], *others])
+        self._derivation = _begin(next(iter(keys.values())), b"feedsvc derive\0")
 
     def __repr__(self) -> str:
         # SECURITY: keys do not get into logs by way of a traceback.
@@ -62,7 +68,7 @@ class Keyring:
         Raises:
             KeyFileError: missing, open to others, or not a key file.
         """
-        return cls(*_parse_key_file(path, _read_private(path)))
+        return cls(*_parse_key_file(path, read_private(path)))
 
     @classmethod
     def create(cls, path: Path) -> "Keyring":
@@ -73,12 +79,7 @@ class Keyring:
         """
         key_id, key = secrets.token_hex(4), secrets.token_bytes(_KEY_BYTES)
         body = {"current": key_id, "keys": {key_id: base64.b64encode(key).decode()}}
-        try:
-            _write_private(path, json.dumps(body, indent=2).encode() + b"\n")
-        except FileExistsError as error:
-            raise KeyFileError(f"{path}: there is a key file already") from error
-        except OSError as error:
-            raise KeyFileError(f"{path}: cannot be written: {error.strerror}") from error
+        write_private(path, json.dumps(body, indent=2).encode() + b"\n")
         return cls(key_id, {key_id: key})
 
     @classmethod
@@ -154,6 +155,18 @@ class Keyring:
             raise InvalidToken(_INVALID)
         return tuple(numbers)
 
+    def sign_return(self, delivery_id: int) -> str:
+        """Make the token of a delivery's return path: at most 24 lower-case letters and digits."""
+        return self._return_tokens.sign(delivery_id)
+
+    def verify_return(self, token: str) -> int:
+        """The delivery a return path was made for, by whichever key, in either case.
+
+        Raises:
+            InvalidToken: malformed or forged; always with the same text.
+        """
+        return self._return_tokens.verify(token)
+
     def derive(self, purpose: str, *parts: str | int) -> bytes:
         """32 bytes that are a function of purpose and parts, and that nobody else can foretell.
 
@@ -163,12 +176,21 @@ class Keyring:
         for part in parts:
             pieces.append(b"i%d" % part if isinstance(part, int) else b"s" + part.encode())
         message = b"".join(_varint(len(piece)) + piece for piece in pieces)
-        oldest = next(iter(self._keys.values()))
-        return hmac.new(oldest, b"feedsvc derive\0" + message, hashlib.sha256).digest()
+        return _finish(self._derivation, message)
 
     def _mac(self, key_id: str, payload: bytes) -> bytes:
-        full = hmac.new(self._keys[key_id], b"feedsvc token\0" + payload, hashlib.sha256)
-        return full.digest()[:_MAC_BYTES]
+        return _finish(self._token_macs[key_id], payload)[:_MAC_BYTES]
+
+
+def _begin(key: bytes, prefix: bytes) -> hmac.HMAC:
+    return hmac.new(key, prefix, hashlib.sha256)
+
+
+def _finish(begun: hmac.HMAC, message: bytes) -> bytes:
+    """The MAC of what was begun with and `message`; may be called by several threads at once."""
+    mac = begun.copy()
+    mac.update(message)
+    return mac.digest()
 
 
 def _varint(number: int) -> bytes:
@@ -215,17 +237,6 @@ def _split_key_id(payload: bytes) -> tuple[str, bytes]:
     return payload[2:end].decode("latin-1"), payload[end:]
 
 
-def _read_private(path: Path) -> bytes:
-    try:
-        with path.open("rb") as file:
-            # SECURITY: who can read the keys can confirm and unsubscribe for everybody.
-            if os.fstat(file.fileno()).st_mode & 0o077:
-                raise KeyFileError(f"{path}: others may read or change it; run: chmod 600 {path}")
-            return file.read()
-    except OSError as error:
-        raise KeyFileError(f"{path}: the key file cannot be read: {error.strerror}") from error
-
-
 def _parse_key_file(path: Path, content: bytes) -> tuple[str, dict[str, bytes]]:
     try:
         body = json.loads(content)
@@ -239,23 +250,3 @@ def _parse_key_file(path: Path, content: bytes) -> tuple[str, dict[str, bytes]]:
     if current not in keys:
         raise KeyFileError(f"{path}: the current key {current!r} is not among the keys")
     return current, keys
-
-
-def _write_private(path: Path, content: bytes) -> None:
-    """Put a new file in place whole: nobody ever reads half of it, and none is overwritten."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    draft = path.with_name(f".{path.name}.{secrets.token_hex(8)}")
-    descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    try:
-        with os.fdopen(descriptor, "wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        os.link(draft, path)
-    finally:
-        draft.unlink()
-    folder = os.open(path.parent, os.O_RDONLY)
-    try:
-        os.fsync(folder)
-    finally:
-        os.close(folder)

@@ -1,5 +1,7 @@
 """Header fields as bytes (RFC 5322, RFC 2047), each ending in CRLF.
 
+All are ASCII but one: an address whose local part is not is written as it is (RFC 6532 §3.2).
+
 QUIRK: the standard library's serialiser turns a long List-Unsubscribe into encoded-words
 (CPython #85725) and encodes the domain of an address; both make the header useless. Hence our own,
 in which each kind of field has its one way of being written.
@@ -10,6 +12,10 @@ from base64 import b64encode
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 from email.utils import format_datetime
+from functools import lru_cache
+from unicodedata import category
+
+import idna
 
 from feedsvc.errors import MessageUnbuildable
 
@@ -24,9 +30,14 @@ _PLAIN_TEXT = re.compile(r"[!-~]+(?: [!-~]+)*")
 _ATOM = r"[A-Za-z0-9!#$%&'*+/=?^_`{|}~-]+"
 _PLAIN_PHRASE = re.compile(rf"{_ATOM}(?: {_ATOM})*")
 _LOCAL_PART = re.compile(rf'{_ATOM}(?:\.{_ATOM})*|"(?:[ !#-\[\]-~]|\\[ -~])*"')
+_WIDE_ATOM = r"[A-Za-z0-9!#$%&'*+/=?^_`{|}~\x80-\U0010ffff-]+"
+_WIDE_LOCAL_PART = re.compile(rf"{_WIDE_ATOM}(?:\.{_WIDE_ATOM})*")
 _LABEL = r"[A-Za-z0-9](?:[A-Za-z0-9-]*[A-Za-z0-9])?"
 _DOMAIN = re.compile(rf"{_LABEL}(?:\.{_LABEL})*")
 _LIST_ID = re.compile(rf"{_ATOM}(?:\.{_ATOM})+")
+#: Who sends, in Feedback-ID: of 5 to 15 characters, and always the same.
+_SENDER_ID = "feedsvc"
+_FEEDBACK_PART = 40
 _URI = re.compile(r"[a-z]+:[!#-;=?-Z_a-z~%\[\]]+")
 
 
@@ -63,6 +74,15 @@ def list_unsubscribe_field(uris: Sequence[str]) -> bytes:
     return _folded("List-Unsubscribe", [f"<{uri}>" for uri in uris], separator=",")
 
 
+def feedback_id_field(parts: Sequence[str]) -> bytes:
+    """Feedback-ID: what Gmail counts complaints under, from the narrowest; at most three parts."""
+    if len(parts) > 3:
+        raise ValueError("a Feedback-ID has at most three parts before the sender")
+    cleaned = [re.sub(r"[^A-Za-z0-9_.-]+", "-", part)[:_FEEDBACK_PART] for part in parts]
+    return fixed_field("Feedback-ID", ":".join([*cleaned, _SENDER_ID]))
+
+
+@lru_cache(maxsize=64)
 def date_field(at: datetime) -> bytes:
     """Date, in UTC and to the second."""
     if at.tzinfo is None:
@@ -85,21 +105,42 @@ def fixed_field(name: str, value: str) -> bytes:
 
 
 def check_address(address: str) -> str:
-    """The address, if it can be written as it is.
+    """The address, if it can be written as it is; its local part may be more than ASCII.
 
     Raises:
         MessageUnbuildable: it cannot; the text does not repeat it.
     """
     local, at, domain = address.rpartition("@")
-    if not local.isascii():
-        raise MessageUnbuildable(
-            "the address is not ASCII before the @: that needs SMTPUTF8, which is not supported"
-        )
-    if not at or not _LOCAL_PART.fullmatch(local) or not _DOMAIN.fullmatch(domain):
+    if not at or not _is_local_part(local) or not _DOMAIN.fullmatch(domain):
         raise MessageUnbuildable("the address cannot be written in a header")
-    if len(address) > 254 or len(local) > 64:  # RFC 5321 §4.5.3.1
+    # RFC 5321 §4.5.3.1, in octets (RFC 6531 §3.3).
+    if len(address.encode()) > 254 or len(local.encode()) > 64:
         raise MessageUnbuildable("the address is too long")
     return address
+
+
+def wire_address(address: str) -> str:
+    """An address with its domain as A-labels (RFC 5891), as it stands in headers and envelopes.
+
+    Raises:
+        MessageUnbuildable: it cannot be written.
+    """
+    local, _, domain = address.rpartition("@")
+    if not domain.isascii():
+        try:
+            domain = idna.encode(domain, uts46=True).decode("ascii")
+        except (idna.IDNAError, UnicodeError) as error:
+            raise MessageUnbuildable("the domain of an address cannot be written") from error
+    return check_address(f"{local}@{domain}")
+
+
+def _is_local_part(local: str) -> bool:
+    if local.isascii():
+        return bool(_LOCAL_PART.fullmatch(local))
+    # SECURITY: neither what cannot be seen nor what turns the text around it (general categories
+    # C and Z) stands in an address that people read.
+    visible = all(one.isascii() or category(one)[0] not in "CZ" for one in local)
+    return visible and bool(_WIDE_LOCAL_PART.fullmatch(local))
 
 
 def _check(name: str, value: str) -> None:
@@ -142,6 +183,9 @@ def _parts(name: str, text: str) -> Iterator[bytes]:
 
 def _folded(name: str, words: Sequence[str], separator: str = "", limit: int = _LINE) -> bytes:
     """Words after the field's name, with a line break before each that would pass the limit."""
+    whole = f"{name}: {f'{separator} '.join(words)}"
+    if len(whole) <= limit:
+        return whole.encode() + b"\r\n"
     lines = [f"{name}:"]
     for number, word in enumerate(words):
         written = word + (separator if number < len(words) - 1 else "")
@@ -149,6 +193,6 @@ def _folded(name: str, words: Sequence[str], separator: str = "", limit: int = _
         if number and len(lines[-1]) + 1 + len(written) > limit:
             lines.append("")
         lines[-1] += f" {written}"
-    if any(len(line) > _LINE_MAX for line in lines):
+    if any(len(line.encode()) > _LINE_MAX for line in lines):
         raise MessageUnbuildable(f"{name} would have a line of more than {_LINE_MAX} characters")
-    return "\r\n".join(lines).encode("ascii") + b"\r\n"
+    return "\r\n".join(lines).encode() + b"\r\n"

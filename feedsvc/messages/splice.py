@@ -16,6 +16,7 @@ from feedsvc.errors import MessageUnbuildable
 _OPEN, _CLOSE = "\U0010fffc", "\U0010fffd"
 _SLOT = re.compile(f"{_OPEN}([a-z_]+){_CLOSE}")
 _MARKERS = str.maketrans("", "", _OPEN + _CLOSE)
+_TORN = "a rendered mail has a marker that belongs to no slot"
 _UNWRITABLE = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
 
 
@@ -49,10 +50,17 @@ def slots_in(text: str) -> frozenset[str]:
     return frozenset(_SLOT.findall(text))
 
 
-def first_slot(text: str) -> int:
-    """Where the first slot begins; the length of the text when it has none."""
-    found = text.find(_OPEN)
-    return len(text) if found < 0 else found
+def cut_at_slots(text: str) -> tuple[list[str], list[str]]:
+    """What stands between the slots of a rendered text, and the slots' names: one fewer.
+
+    Raises:
+        MessageUnbuildable: it has a marker that belongs to no slot.
+    """
+    pieces = _SLOT.split(text)
+    static, names = pieces[::2], pieces[1::2]
+    if any(map(has_markers, static)):
+        raise MessageUnbuildable(_TORN)
+    return static, names
 
 
 def has_markers(text: str) -> bool:
@@ -71,13 +79,9 @@ def splice(text: str, values: Mapping[str, str], escape: bool) -> str:
         MessageUnbuildable: a slot has no value, or a value holds control characters.
     """
 
-    def fill(found: re.Match[str]) -> str:
-        value = checked_value(values, found[1])
-        return escape_html(value, quote=True) if escape else value
-
-    filled = _SLOT.sub(fill, text)
+    filled = _SLOT.sub(lambda found: written_value(values, found[1], escape), text)
     if has_markers(filled):
-        raise MessageUnbuildable("a rendered mail has a marker that belongs to no slot")
+        raise MessageUnbuildable(_TORN)
     return filled
 
 
@@ -87,6 +91,16 @@ def splice_some(text: str, values: Mapping[str, str], escape: bool) -> str:
         slot = marker(Slot(name))
         text = text.replace(slot, splice(slot, values, escape))
     return text
+
+
+def written_value(values: Mapping[str, str], name: str, escape: bool) -> str:
+    """The value for a slot as it stands in a text, which is HTML where `escape` is true.
+
+    Raises:
+        MessageUnbuildable: as from `checked_value`.
+    """
+    value = checked_value(values, name)
+    return escape_html(value, quote=True) if escape else value
 
 
 def checked_value(values: Mapping[str, str], name: str) -> str:
@@ -100,4 +114,4 @@ def checked_value(values: Mapping[str, str], name: str) -> str:
         raise MessageUnbuildable(f"there is no value for {name}")
     if _UNWRITABLE.search(value):
         raise MessageUnbuildable(f"the value for {name} holds control characters")
-    return without_markers(value)
+    return without_markers(value) if has_markers(value) else value

@@ -21,6 +21,7 @@ from feedsvc.model import (  # noqa: E402
     notice,
     signing_key,
     subscriber,
+    throttle,
 )
 
 #: All tables, for migrations and their tests.
@@ -37,4 +38,5 @@ __all__ = [
     "notice",
     "signing_key",
     "subscriber",
+    "throttle",
 ]

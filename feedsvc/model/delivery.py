@@ -56,6 +56,17 @@ OPEN_STATES = (
     DeliveryState.DEFERRED,
 )
 _OPEN_SQL = "state IN ('pending', 'claimed', 'dot', 'deferred')"
+_WAITING_SQL = "state IN ('pending', 'deferred')"
+_IN_HAND_SQL = "state IN ('claimed', 'dot')"
+#: States that most deliveries never see.
+_TROUBLED_SQL = (
+    "state IN ('deferred', 'failed', 'skipped', 'uncertain', 'held', 'expired', 'superseded')"
+)
+#: Conditions, word for word as in the partial indexes: bound values would hide those from SQLite.
+IS_OPEN = text(f"delivery.{_OPEN_SQL}")
+IS_WAITING = text(f"delivery.{_WAITING_SQL}")
+IS_IN_HAND = text(f"delivery.{_IN_HAND_SQL}")
+IS_TROUBLED = text(f"delivery.{_TROUBLED_SQL}")
 
 #: Notices go ahead of digests.
 PRIORITY_NOTICE = 0
@@ -83,23 +94,30 @@ class Delivery(SQLModel, table=True):
             postgresql_where=text(_OPEN_SQL + " AND edition_id IS NOT NULL"),
         ),
         Index(
-            "ix_delivery_claim",
-            "priority",
+            "ix_delivery_due",
+            "edition_id",
             "next_at",
-            sqlite_where=text("state IN ('pending', 'deferred')"),
-            postgresql_where=text("state IN ('pending', 'deferred')"),
+            sqlite_where=text(_WAITING_SQL),
+            postgresql_where=text(_WAITING_SQL),
         ),
         Index(
             "ix_delivery_worker",
             "worker",
-            sqlite_where=text("state IN ('claimed', 'dot')"),
-            postgresql_where=text("state IN ('claimed', 'dot')"),
+            sqlite_where=text(_IN_HAND_SQL),
+            postgresql_where=text(_IN_HAND_SQL),
         ),
         Index(
             "ix_delivery_open",
             "edition_id",
             sqlite_where=text(_OPEN_SQL),
             postgresql_where=text(_OPEN_SQL),
+        ),
+        Index(
+            "ix_delivery_troubled",
+            "state",
+            "edition_id",
+            sqlite_where=text(_TROUBLED_SQL),
+            postgresql_where=text(_TROUBLED_SQL),
         ),
         Index("ix_delivery_subscriber", "subscriber_id"),
         KEEP_IDS,
@@ -132,6 +150,8 @@ class Delivery(SQLModel, table=True):
     date_at: datetime | None = None
     address: str | None = Field(default=None, max_length=320)
     renderer: str | None = Field(default=None, max_length=40)
+    #: DKIM selectors, separated by blanks; empty when it was not signed.
+    signed_with: str | None = Field(default=None, max_length=200)
     relay: str | None = Field(default=None, max_length=100)
     reply_code: int | None = None
     reply_text: str | None = Field(default=None, sa_column=Column(Text))
@@ -204,3 +224,6 @@ class ClaimedDelivery:
     notice_id: int | None
     date_at: datetime | None
     expires_at: datetime
+    newsletter_id: int | None = None
+    #: As in its row: what a resend is to be signed with; None before the first dot.
+    signed_with: str | None = None

@@ -30,7 +30,7 @@ class EditionState(StrEnum):
     PAUSED = "paused"
     #: Every delivery has ended.
     DONE = "done"
-    #: Given up by an operator; windows stay open.
+    #: Given up by an operator; windows stay open, unless the operator said to drop them.
     CANCELLED = "cancelled"
     #: Nothing to send; `reason` says why.
     SKIPPED = "skipped"
@@ -65,10 +65,13 @@ class Edition(SQLModel, table=True):
     period: str = Field(max_length=40)
     state: EditionState = Field(default=EditionState.COMPOSING, sa_type=stored_enum(EditionState))
     reason: str | None = Field(default=None, sa_column=Column(Text))
-    #: Totals at the freeze: deliveries, nothing_matched, waiting.
+    #: Totals at the freeze: deliveries, waiting, left_out. `dropped` is there when it was cancelled
+    #: so that its articles are not carried over: readers whose cursor was moved for that.
     counters: dict[str, Any] = Field(default_factory=dict, sa_type=stored_json())
     created_at: datetime
     frozen_at: datetime | None = None
+    #: Since when it is paused.
+    paused_at: datetime | None = None
     done_at: datetime | None = None
 
 

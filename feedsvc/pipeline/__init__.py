@@ -14,8 +14,9 @@ from typing import Any
 
 import structlog
 
+from feedsvc.deliveries import mail_domains, throttles
 from feedsvc.deliveries.due import next_due_at
-from feedsvc.editions import fire, progress
+from feedsvc.editions import control, fire, progress
 from feedsvc.errors import SourceUnavailable
 from feedsvc.model.article import as_problem
 from feedsvc.model.edition import EditionState
@@ -66,6 +67,7 @@ class Pipeline:
             "compose": self._compose_job,
             "deliver": self._deliver_job,
             "compress": self._compress_job,
+            "cancel": self._cancel_job,
         }.items():
             parts.jobs.register(name, handler)
 
@@ -122,9 +124,12 @@ class Pipeline:
             await self.start()
 
     async def prune(self) -> None:
-        """Forget what belongs to no feed and no subscriber of the hub any more."""
+        """Forget what belongs to no feed, no subscriber of the hub and no limit any more."""
         await self._publication.prune()
         await self._distribution.prune()
+        async with self._parts.database.write() as session:
+            await throttles.prune(session, self._parts.clock())
+            await mail_domains.prune(session, self._parts.clock())
 
     # -- what leads from one step to the next ----------------------------------------------------
 
@@ -142,6 +147,8 @@ class Pipeline:
             for one in unfinished.get(EditionState.COMPOSING, [])
             if self._composition.is_rested(one, now)
         ]
+        if EditionState.CANCELLED in unfinished:
+            asked.append(("cancel", {}, "cancel"))
         waits = EditionState.FROZEN in unfinished or EditionState.SENDING in unfinished
         if waits or (mail_at is not None and mail_at <= now):
             asked.append(("deliver", {}, "deliver"))
@@ -197,6 +204,13 @@ class Pipeline:
 
     async def _compose_job(self, payload: dict[str, Any]) -> None:
         await self._composition.try_compose(payload["edition"])
+
+    async def _cancel_job(self, _payload: dict[str, Any]) -> None:
+        """End what cancelled editions have not sent, a piece at a time."""
+        ended = control.PIECE
+        while ended and not self.stopping.is_set():
+            async with self._parts.database.write() as session:
+                ended = await control.finish_cancelled(session, control.PIECE, self._parts.clock())
 
     async def _deliver_job(self, _payload: dict[str, Any]) -> None:
         await self.deliver()

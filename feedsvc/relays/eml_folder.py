@@ -14,7 +14,7 @@ from email.utils import parsedate_to_datetime
 from pathlib import Path
 
 from feedsvc.errors import InvalidAddress, RelayUnavailable
-from feedsvc.model.relay import Envelope, Permit, RelayConnection, SendResult, Verdict
+from feedsvc.model.relay import Envelope, Meaning, Permit, RelayConnection, SendResult, Verdict
 from feedsvc.relays.path import encode_path, encode_return_path
 
 
@@ -24,6 +24,9 @@ class EmlFolderRelay:
     def __init__(self, folder: Path, *, connections: int = 4, name: str = "eml_folder") -> None:
         self.name = name
         self.connections = connections
+        self.first_connections = connections
+        #: Nothing is kept open, so nothing is kept for later.
+        self.idle_seconds = 0.0
         self._folder = folder
 
     async def open(self) -> RelayConnection:
@@ -36,18 +39,24 @@ class EmlFolderRelay:
 
 
 class _EmlFolderConnection:
+    #: There is nothing that could end or age.
+    is_usable = True
+
     def __init__(self, folder: Path) -> None:
         self._folder = folder
 
     async def send(self, envelope: Envelope, message: bytes, permit: Permit) -> SendResult:
         """Write the message as a file, below the trace fields a mailbox would add."""
         try:
-            trace = b"Return-Path: %s\r\nDelivered-To: %s\r\n" % (
-                encode_return_path(envelope.return_path),
-                encode_path(envelope.recipient)[1:-1],
-            )
+            sender = encode_return_path(envelope.return_path)
         except InvalidAddress as error:
-            return SendResult(Verdict.REFUSED, text=str(error))
+            text = f"return path: {error}"
+            return SendResult(Verdict.BLOCKED, text=text, meaning=Meaning.OUR_FAULT)
+        try:
+            recipient = encode_path(envelope.recipient)[1:-1]
+        except InvalidAddress as error:
+            return SendResult(Verdict.REFUSED, text=str(error), meaning=Meaning.UNUSABLE_ADDRESS)
+        trace = b"Return-Path: %b\r\nDelivered-To: %b\r\n" % (sender, recipient)
         if not await permit():
             return SendResult(Verdict.WITHHELD)
         path = self._folder / file_name(envelope, message)

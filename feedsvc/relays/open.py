@@ -2,14 +2,15 @@
 
 from pathlib import Path
 
-from feedsvc.config import EmlFolderRelaySettings, RelaySettings
+from feedsvc.config_relays import EmlFolderRelaySettings, RelaySettings
 from feedsvc.model.relay import Relay
 from feedsvc.relays.eml_folder import EmlFolderRelay
 from feedsvc.relays.smtp import SmtpRelay
 
 
-def open_relay(settings: RelaySettings, base: Path) -> Relay:
+def open_relay(settings: RelaySettings, base: Path, name: str) -> Relay:
     """The relay of these settings; nothing is connected yet. Relative paths are below `base`."""
     if isinstance(settings, EmlFolderRelaySettings):
-        return EmlFolderRelay(base / settings.path, connections=settings.connections)
-    return SmtpRelay(settings)
+        folder = base / settings.path
+        return EmlFolderRelay(folder, connections=settings.connections, name=name)
+    return SmtpRelay(settings, name=name)

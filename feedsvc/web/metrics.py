@@ -1,7 +1,8 @@
-"""`/metrics`: how feeds are asked for, in the form that Prometheus reads.
+"""`/metrics`: how feeds are asked for and mail is sent, in the form that Prometheus reads.
 
-There is nothing here that is not there for other reasons: the endpoint's own counts, the documents
-it holds, and the numbers of readers in the database. Others than `server.metrics_from` get 404.
+There is nothing here that is not there for other reasons: the endpoint's and the sender's own
+counts, the documents served, and numbers that the database has indexes for. Others than
+`server.metrics_from` get 404.
 """
 
 from collections.abc import Iterator, Mapping
@@ -15,10 +16,12 @@ from prometheus_client.registry import Collector
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
+from feedsvc.deliveries.totals import Queue, load_queue
 from feedsvc.errors import DatabaseUnavailable
 from feedsvc.feeds.readers.counts import ReaderTotals
 from feedsvc.feeds.readers.store import load_counts
 from feedsvc.web.clients import Clients, Networks
+from feedsvc.web.metrics_sending import SendingCollector
 from feedsvc.web.services import FeedServer, WebServices, services_of
 
 router = APIRouter()
@@ -26,13 +29,15 @@ router = APIRouter()
 
 @router.api_route("/metrics", methods=["GET", "HEAD"])
 async def show_metrics(request: Request) -> Response:
-    """All counts of this process, and the readers of each feed."""
+    """All counts of this process, the readers of each feed, and the mail that waits."""
     services = services_of(request)
     if not _may_read(request, services):
         raise HTTPException(404)
     registry = CollectorRegistry(auto_describe=False)
     now = services.clock()
-    registry.register(FeedCollector(services.feeds, await _readers(services, now), now))
+    readers, queue = await _load(services, now)
+    registry.register(FeedCollector(services.feeds, readers, now))
+    registry.register(SendingCollector(services.sending, queue, now))
     encode, media_type = choose_encoder(request.headers.get("accept", ""))
     return Response(encode(registry), media_type=media_type)
 
@@ -47,13 +52,15 @@ def _may_read(request: Request, services: WebServices) -> bool:
     return not client.is_hidden and client.address in Networks(server.metrics_from)
 
 
-async def _readers(services: WebServices, now: datetime) -> Mapping[str, ReaderTotals]:
-    """Readers by feed; none while the database does not answer, which /healthz tells."""
+async def _load(
+    services: WebServices, now: datetime
+) -> tuple[Mapping[str, ReaderTotals], Queue | None]:
+    """Readers by feed, and what waits; nothing while the database is away, as /healthz tells."""
     try:
         async with services.database.read() as session:
-            return await load_counts(session, now)
+            return await load_counts(session, now), await load_queue(session, now)
     except DatabaseUnavailable:
-        return {}
+        return {}, None
 
 
 class FeedCollector(Collector):

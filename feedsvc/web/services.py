@@ -10,6 +10,7 @@ from starlette.types import Receive, Scope, Send
 
 from feedsvc.config import Settings
 from feedsvc.db.engine import Database
+from feedsvc.deliveries.tally import SendTally
 from feedsvc.kit.templating import Templates
 from feedsvc.kit.tokens import Keyring
 from feedsvc.model.feed import ServedDocument
@@ -35,6 +36,53 @@ class FeedServer(Protocol):
         ...
 
 
+class RelayStanding(Protocol):
+    """How a relay stands in this process."""
+
+    @property
+    def name(self) -> str:
+        """Its key in the configuration."""
+        ...
+
+    @property
+    def connections(self) -> int:
+        """How many are open."""
+        ...
+
+    @property
+    def allowed(self) -> int:
+        """How many may be open at present."""
+        ...
+
+    @property
+    def queued(self) -> int:
+        """Mails in memory that wait for a connection."""
+        ...
+
+    @property
+    def paused_until(self) -> datetime | None:
+        """Until when it is left alone; None when it is used."""
+        ...
+
+    @property
+    def problem(self) -> str | None:
+        """What it last had against us; None when all is well."""
+        ...
+
+
+class Sending(Protocol):
+    """The sender of this process."""
+
+    @property
+    def tally(self) -> SendTally:
+        """What handovers came to."""
+        ...
+
+    def relay_states(self) -> Sequence[RelayStanding]:
+        """How every relay stands."""
+        ...
+
+
 @dataclass(frozen=True, slots=True)
 class WebServices:
     """Everything the web needs of the rest."""
@@ -48,6 +96,8 @@ class WebServices:
     clock: Callable[[], datetime]
     #: Called when a mail may have come to be sent; returns at once.
     poke: Callable[[], None]
+    #: What sends in this process; None when nothing does.
+    sending: Sending | None = None
 
 
 def services_of(request: Request) -> WebServices:

@@ -1,5 +1,6 @@
 """One process sends over a SQLite database; a killed one does not stand in the way."""
 
+import errno
 import os
 import subprocess
 import sys
@@ -65,3 +66,19 @@ def test_on_postgresql_everybody_may_send(postgresql_url: str) -> None:
     assert second.holder() is None
     first.release()
     second.release()
+
+
+def test_a_full_disk_takes_the_number_from_people_and_not_the_lock_from_us(
+    sqlite_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: object) -> int:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    database = Database(sqlite_url)
+    lock, other = SenderLock(database), SenderLock(database)
+    monkeypatch.setattr(os, "write", fail)
+    assert lock.acquire()
+    assert not other.acquire()
+    lock.release()
+    assert other.acquire()
+    other.release()

@@ -104,7 +104,15 @@ ROWS: dict[str, dict[str, Any]] = {
         "state": "pending",
     },
 }
-_FILLERS: dict[type, Any] = {int: 1, str: "x", bool: True, bytes: b"x", datetime: NOW, dict: {}}
+_FILLERS: dict[type, Any] = {
+    int: 1,
+    float: 1.0,
+    str: "x",
+    bool: True,
+    bytes: b"x",
+    datetime: NOW,
+    dict: {},
+}
 
 
 def _fill(table: Table, known: Mapping[str, Any]) -> dict[str, Any]:

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -11,9 +11,9 @@ import pytest
 from sqlalchemy import select
 from sqlmodel import col
 
-from feedsvc.config import SendingSettings
+from feedsvc.config_sending import SendingSettings
 from feedsvc.db.engine import Database
-from feedsvc.deliveries.sender import Build, Sender
+from feedsvc.deliveries.sender import Build, Route, Sender
 from feedsvc.errors import RelayUnavailable
 from feedsvc.model.delivery import (
     PRIORITY_DIGEST,
@@ -25,7 +25,7 @@ from feedsvc.model.delivery import (
 from feedsvc.model.edition import Cohort, Edition, EditionState
 from feedsvc.model.newsletter import Newsletter, Schedule
 from feedsvc.model.notice import Notice, NoticeKind
-from feedsvc.model.relay import Envelope, Permit, SendResult, Verdict
+from feedsvc.model.relay import Envelope, Message, Permit, SendResult, Verdict
 from feedsvc.model.subscriber import Subscriber, Subscription, SubscriptionState
 
 only_sqlite = pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
@@ -51,6 +51,14 @@ class Clock:
         self.now += timedelta(**by)
         self.monotonic_seconds += timedelta(**by).total_seconds()
 
+    async def wait(self, event: asyncio.Event, seconds: float) -> bool:
+        """Stands in for waiting: when nothing comes of what is under way, the time goes by."""
+        with suppress(TimeoutError):
+            await asyncio.wait_for(event.wait(), 0.02)
+        if not event.is_set():
+            self.forward(seconds=seconds)
+        return event.is_set()
+
 
 @dataclass
 class FakeRelay:
@@ -65,13 +73,20 @@ class FakeRelay:
     before_permit: Callable[[str], Awaitable[None]] | None = None
     #: Called with the permit in hand, before the answer.
     after_permit: Callable[[str], Awaitable[None]] | None = None
+    #: Awaited before a connection is open.
+    before_open: Callable[[], Awaitable[None]] | None = None
     open_problem: str | None = None
+    open_code: int | None = None
+    #: What is awaited when a connection is closed.
+    before_close: Callable[[], Awaitable[None]] | None = None
     opened: int = 0
     closed: int = 0
 
     async def open(self) -> "FakeConnection":
+        if self.before_open is not None:
+            await self.before_open()
         if self.open_problem is not None:
-            raise RelayUnavailable(self.name, self.open_problem)
+            raise RelayUnavailable(self.name, self.open_problem, self.open_code)
         self.opened += 1
         return FakeConnection(self)
 
@@ -85,6 +100,7 @@ class FakeRelay:
 @dataclass
 class FakeConnection:
     relay: FakeRelay
+    is_usable: bool = True
 
     async def send(self, envelope: Envelope, message: bytes, permit: Permit) -> SendResult:
         relay, recipient = self.relay, envelope.recipient
@@ -102,15 +118,17 @@ class FakeConnection:
 
     async def close(self) -> None:
         self.relay.closed += 1
+        if self.relay.before_close is not None:
+            await self.relay.before_close()
 
 
-def build(claim: ClaimedDelivery, date: datetime) -> tuple[Envelope, bytes]:
+def build(claim: ClaimedDelivery, date: datetime) -> Message:
     """A trivial message that differs by person and date only."""
     message = (
         f"From: news@example.com\r\nTo: {claim.address}\r\nDate: {date:%a, %d %b %Y %H:%M:%S +0000}"
         f"\r\nMessage-ID: <{claim.id}@example.com>\r\nSubject: News\r\n\r\nFor {claim.id}.\r\n"
     )
-    return Envelope("b@example.com", claim.address), message.encode()
+    return Message(Envelope("b@example.com", claim.address), message.encode())
 
 
 async def prepare(_: Sequence[ClaimedDelivery]) -> Build:
@@ -298,17 +316,22 @@ class World:
 
     @asynccontextmanager
     async def sender(
-        self, relay: Any, prepare: Any = prepare, **settings: Any
+        self,
+        relay: Any,
+        prepare: Any = prepare,
+        options: dict[str, Any] | None = None,
+        **settings: Any,
     ) -> AsyncIterator[Sender]:
-        """A started sender, closed at the end."""
+        """A started sender, closed at the end; `options` are those of `Sender` itself."""
         sender = Sender(
             self.database,
-            relay,
+            [Route(relay)] if not isinstance(relay, list) else relay,
             prepare,
-            SendingSettings(**settings),
+            SendingSettings(**{"look_up_providers": False, **settings}),
             self.clock,
             "test",
             monotonic=self.clock.monotonic,
+            **(options or {}),
         )
         await sender.start()
         try:

@@ -5,11 +5,12 @@ from datetime import timedelta
 import pytest
 from delivery_world import NOW, World, only_sqlite
 from sqlalchemy import text
+from sqlmodel import col
 
-from feedsvc.deliveries.claim import Batch, _due, claim_batch, has_due
-from feedsvc.deliveries.due import next_due_at
+from feedsvc.deliveries.claim import Batch, claim_batch
+from feedsvc.deliveries.due import due_rows, has_due, next_due_at
 from feedsvc.deliveries.totals import edition_totals
-from feedsvc.model.delivery import DeliveryState
+from feedsvc.model.delivery import Delivery, DeliveryState
 from feedsvc.model.edition import Edition, EditionState
 from feedsvc.model.subscriber import AddressState, Subscriber, Subscription, SubscriptionState
 
@@ -166,10 +167,13 @@ async def test_suspects_come_last_and_one_by_one(world: World) -> None:
 @only_sqlite
 async def test_claiming_looks_only_where_mail_waits(world: World) -> None:
     """The partial index serves the claim, however many deliveries have ended."""
-    query = str(_due(NOW).compile(world.database.engine.sync_engine)).replace("?", "'x'")
+    of_edition = due_rows().where(col(Delivery.edition_id) == 1).order_by(col(Delivery.next_at))
+    query = str(of_edition.compile(world.database.engine.sync_engine)).replace("?", "'x'")
     async with world.database.read() as session:
         plan = await session.execute(text("EXPLAIN QUERY PLAN " + query))
-        assert "ix_delivery_claim" in " ".join(str(row) for row in plan)
+        told = " ".join(str(row) for row in plan)
+        assert "USING INDEX ix_delivery_due (edition_id=? AND next_at<?)" in told
+        assert "TEMP B-TREE" not in told
 
 
 async def test_totals_count_the_deliveries_of_one_edition(world: World) -> None:
@@ -179,3 +183,15 @@ async def test_totals_count_the_deliveries_of_one_edition(world: World) -> None:
     async with world.database.read() as session:
         totals = await edition_totals(session, world.edition_id)
     assert totals == {DeliveryState.SENT: 1, DeliveryState.FAILED: 1}
+
+
+@only_sqlite
+async def test_no_edition_waits_for_many_others_to_be_through(world: World) -> None:
+    for number in range(12):
+        edition = await world.add_edition(f"e{number}")
+        await world.add(*(f"p{one}@{number}.example" for one in range(40)), edition=edition)
+    served = set()
+    for _ in range(12):
+        served |= {one.edition_id for one in (await claim(world, limit=40)).claims}
+        world.clock.forward(seconds=1)
+    assert len(served) == 12

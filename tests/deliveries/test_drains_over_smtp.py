@@ -11,7 +11,7 @@ from aiosmtpd.smtp import SMTP
 from delivery_world import World, only_sqlite
 from smtp_sink import ACCEPT_THEN_DROP, DROP, SmtpSink
 
-from feedsvc.config import SmtpRelaySettings
+from feedsvc.config_relays import SmtpRelaySettings
 from feedsvc.model.delivery import DeliveryState
 from feedsvc.relays.smtp import SmtpRelay
 from feedsvc.relays.smtp_limits import SmtpLimits

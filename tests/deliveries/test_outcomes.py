@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 from datetime import timedelta
+from itertools import product
 
 import pytest
 from delivery_world import NOW
@@ -20,6 +21,7 @@ from feedsvc.deliveries.outcomes import (
     decide_release,
     decide_unbuildable,
 )
+from feedsvc.kit.replies import Phase, classify
 from feedsvc.model.delivery import OPEN_STATES, DeliveryState
 from feedsvc.model.relay import SendResult, Verdict
 
@@ -103,6 +105,89 @@ def test_a_retry_that_would_come_too_late_is_given_up() -> None:
     assert "450 greylisted" in (outcome.reason or "")
 
 
+@pytest.mark.parametrize("text", ["4.2.0 Greylisted", "4.2.2 mailbox full", "4.7.28 unusual rate"])
+def test_no_retry_passes_the_end_silently(text: str) -> None:
+    """Whatever it waits for: it is tried again before its end, or is given up in words."""
+    for attempt, minutes in product(range(1, 12), range(1, 600, 7)):
+        facts = replace(DIGEST, attempt=attempt, expires_at=NOW + timedelta(minutes=minutes))
+        outcome = decide_outcome(facts, classify(Phase.RCPT, 450, text), NOW, POLICY)
+        if outcome.state is S.DEFERRED:
+            assert outcome.next_at is not None
+            assert NOW < outcome.next_at < facts.expires_at
+        else:
+            assert outcome.state is S.EXPIRED
+            assert text in (outcome.reason or "")
+
+
+@pytest.mark.parametrize("code", [450, 550, 554])
+def test_an_end_after_a_doubt_says_that_something_may_have_arrived(code: int) -> None:
+    facts = replace(NOTICE, doubts=1, expires_at=NOW + timedelta(minutes=1))
+    outcome = decide_outcome(facts, classify(Phase.RCPT, code, "x"), NOW, POLICY)
+    assert outcome.state in (S.FAILED, S.EXPIRED)
+    assert (outcome.reason or "").endswith("; an earlier try may have arrived")
+    assert outcome.doubts == 1
+
+
+def test_a_notice_in_doubt_at_its_end_is_not_sent_again() -> None:
+    late = replace(NOTICE, expires_at=NOW)
+    outcome = decide_outcome(late, SendResult(Verdict.UNKNOWN, text="EOF"), NOW, POLICY)
+    assert (outcome.state, outcome.reason) == (
+        S.UNCERTAIN,
+        "may have arrived; too late to send it once more: EOF",
+    )
+
+
+#: In hand, what happened, choice -> state with no doubt before, and with one.
+TABLE: dict[tuple[str, Uncertain], tuple[DeliveryState, DeliveryState]] = {
+    **{(event, choice): (state, state)
+       for event, state in (
+           ("accepted", S.SENT), ("deferred", S.DEFERRED), ("refused", S.FAILED),
+           ("blocked", S.FAILED), ("unavailable", S.PENDING), ("withheld", S.PENDING),
+           ("died claimed", S.PENDING),
+       )
+       for choice in ("carry", "resend", "hold")},
+    ("unknown", "carry"): (S.UNCERTAIN, S.UNCERTAIN),
+    ("unknown", "resend"): (S.PENDING, S.UNCERTAIN),
+    ("unknown", "hold"): (S.HELD, S.HELD),
+    ("died at the dot", "carry"): (S.UNCERTAIN, S.UNCERTAIN),
+    ("died at the dot", "resend"): (S.PENDING, S.UNCERTAIN),
+    ("died at the dot", "hold"): (S.HELD, S.HELD),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("event", [*Verdict, "died claimed", "died at the dot"])
+def test_the_whole_diagram(event: str) -> None:
+    """Every event in hand, by every policy, kind of mail, doubt before, and number of crashes."""
+    choices: tuple[Uncertain, ...] = ("carry", "resend", "hold")
+    for choice, is_notice, doubts, crashes in product(choices, (False, True), (0, 1, 2), range(4)):
+        # The other kind's choice is another one, and must not matter.
+        other = choices[choices.index(choice) - 1]
+        policy = Policy(
+            timedelta(minutes=5), other if is_notice else choice, choice if is_notice else other
+        )
+        facts = replace(DIGEST, is_notice=is_notice, doubts=doubts, crashes=crashes)
+        if event.startswith("died"):
+            outcome = decide_recovery(
+                facts,
+                was_dotted=event == "died at the dot",
+                was_alone=False,
+                now=NOW,
+                policy=policy,
+            )
+        else:
+            outcome = decide_outcome(facts, SendResult(Verdict(event)), NOW, policy)
+        assert outcome.state is TABLE[event, choice][min(doubts, 1)], (choice, is_notice, doubts)
+        in_doubt = event in ("unknown", "died at the dot")
+        assert outcome.doubts == doubts + in_doubt
+        assert outcome.settles == (outcome.state in (S.SENT, S.HELD))
+        assert outcome.reason or outcome.state in (S.SENT, S.PENDING)
+
+
+def test_the_diagram_is_whole() -> None:
+    events = {*(verdict.value for verdict in Verdict), "died claimed", "died at the dot"}
+    assert set(TABLE) == set(product(events, ("carry", "resend", "hold")))
+
+
 def test_a_mail_that_ends_sessions_stands_back_a_little_longer_each_time() -> None:
     lost = SendResult(Verdict.UNAVAILABLE, text="connection lost")
     waits = []
@@ -137,6 +222,26 @@ def test_three_deaths_alone_set_a_mail_aside() -> None:
     outcome = decide_recovery(facts, was_dotted=False, was_alone=True, now=NOW, policy=POLICY)
     assert outcome.state is S.FAILED
     assert "after 3 crashes" in (outcome.reason or "")
+
+
+@pytest.mark.parametrize("choice", ["carry", "resend", "hold"])
+def test_a_mail_that_kills_at_the_dot_is_not_tried_for_ever(choice: Uncertain) -> None:
+    policy = replace(POLICY, uncertain_notices=choice)
+    facts, deaths = NOTICE, 0
+    while True:
+        outcome = decide_recovery(facts, was_dotted=True, was_alone=True, now=NOW, policy=policy)
+        deaths += 1
+        if outcome.state not in OPEN_STATES:
+            break
+        facts = replace(facts, doubts=outcome.doubts, crashes=outcome.crashes)
+    assert deaths <= 2
+    assert outcome.reason
+
+
+def test_a_mail_that_killed_before_and_may_have_arrived_is_set_aside_as_uncertain() -> None:
+    facts = replace(NOTICE, doubts=1, crashes=SUSPECT + CRASHES_ALONE - 1)
+    outcome = decide_recovery(facts, was_dotted=False, was_alone=True, now=NOW, policy=POLICY)
+    assert (outcome.state, outcome.doubts) == (S.UNCERTAIN, 1)
 
 
 def test_a_survived_handover_clears_the_suspicion() -> None:

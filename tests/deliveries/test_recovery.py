@@ -167,6 +167,7 @@ async def test_a_mail_that_kills_its_worker_is_set_aside_and_the_others_are_sent
     assert await world.states() == {S.SENT: 12, S.FAILED: 1}
 
 
+@only_postgresql
 async def test_a_late_answer_of_a_buried_worker_changes_nothing(
     world: World, relay: FakeRelay
 ) -> None:

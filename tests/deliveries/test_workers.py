@@ -3,7 +3,7 @@
 from datetime import UTC, datetime, timedelta
 
 import pytest
-from delivery_world import World
+from delivery_world import World, only_postgresql, only_sqlite
 
 from feedsvc.db.engine import Database
 from feedsvc.deliveries.workers import OwnWorker, fetch_database_time, load_dead_workers
@@ -47,6 +47,20 @@ async def test_a_worker_is_dead_when_its_heartbeat_is_old(world: World) -> None:
     assert await dead(world, worker, None) == [other.id]
 
 
+@only_sqlite
+async def test_where_a_lock_says_who_may_send_a_slow_disk_stops_nobody(world: World) -> None:
+    worker = own(world)
+    assert not worker.is_live
+    await worker.register()
+    world.clock.monotonic_seconds += 500
+    assert worker.is_live
+    async with world.database.write() as session:
+        await session.delete(await session.get(Worker, worker.id))
+    assert not await worker.beat()
+    assert not worker.is_live
+
+
+@only_postgresql
 async def test_a_worker_stops_long_before_others_call_it_dead(world: World) -> None:
     worker = own(world)
     assert not worker.is_live

@@ -3,8 +3,11 @@
 from collections.abc import Awaitable, Callable
 
 import pytest
+from edition_desk import Desk
 from newsroom import Newsroom
 from sqlalchemy.ext.asyncio import AsyncSession
+
+from feedsvc.db.engine import Database
 
 
 @pytest.fixture
@@ -17,3 +20,11 @@ def open_newsroom() -> Callable[[AsyncSession], Awaitable[Newsroom]]:
         return newsroom
 
     return _open
+
+
+@pytest.fixture
+async def desk(database: Database) -> Desk:
+    """Editions under way."""
+    desk = Desk(database)
+    await desk.open()
+    return desk

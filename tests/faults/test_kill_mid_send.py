@@ -11,6 +11,7 @@ from email import message_from_bytes, policy
 from pathlib import Path
 
 import pytest
+from battery import Figures
 from smtp_sink import SmtpSink, open_sink
 from sqlalchemy import select
 from sqlmodel import col
@@ -28,6 +29,7 @@ from feedsvc.model.subscriber import Subscriber
 pytestmark = [pytest.mark.anyio, pytest.mark.fault]
 READERS = 200
 CONNECTIONS = 8
+KILLED_AFTER = 60
 CONFIG = """\
 title = "例子新闻"
 [server]
@@ -133,9 +135,8 @@ async def loaded(empty_database_url: str, tmp_path: Path) -> LoadedSettings:
     return loaded
 
 
-@pytest.mark.parametrize("killed_after", [1, 60, 150])
 async def test_after_a_kill_each_reader_has_the_mail_or_is_one_of_few_in_doubt(
-    loaded: LoadedSettings, killed_after: int
+    loaded: LoadedSettings, figures: Figures
 ) -> None:
     database = Database(loaded.settings.database.url.get_secret_value(), loaded.base)
     async with open_sink() as sink:
@@ -143,7 +144,7 @@ async def test_after_a_kill_each_reader_has_the_mail_or_is_one_of_few_in_doubt(
         loaded.path.write_text(
             loaded.path.read_text("utf-8").replace("port = 1\n", f"port = {sink.port}\n"), "utf-8"
         )
-        reached = when_accepted(sink, killed_after)
+        reached = when_accepted(sink, KILLED_AFTER)
         async with running(loaded.base, "send", "daily") as process:
             await asyncio.wait_for(reached.wait(), 60)
             process.send_signal(signal.SIGKILL)
@@ -169,6 +170,17 @@ async def test_after_a_kill_each_reader_has_the_mail_or_is_one_of_few_in_doubt(
         assert Counter(sink.recipients()) == Counter(everybody)
         for mail in sink.accepted:
             assert ("first.md" in text_of(mail.message)) == (mail.recipient in in_doubt)
+        figures(
+            *("R02", "R03"),
+            injected="kill -9, and then the next edition",
+            kills=1,
+            frozen=READERS,
+            taken=sum(counts.values()),
+            lost=len(everybody - set(counts) - in_doubt),
+            uncertain=len(in_doubt),
+            duplicates=sum(counts.values()) - len(counts),
+            got_it_with_the_next=len(in_doubt),
+        )
     await database.dispose()
 
 

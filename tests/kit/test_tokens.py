@@ -18,6 +18,11 @@ from feedsvc.kit.tokens import Keyring, Scope
 
 NOW = datetime(2026, 3, 1, 8, 0, tzinfo=UTC)
 OLD, NEW = b"o" * 32, b"n" * 32
+RETURN_TOKENS = {
+    1: "702t58s2kezvp",
+    123456: "aaun7eflvq2bsbgi",
+    1152921504606846975: "y3mdbdhy3uq90n01wcpjf3os",
+}
 
 
 def _ring(current: str = "new", **keys: bytes) -> Keyring:
@@ -203,3 +208,92 @@ async def test_a_key_the_database_knows_cannot_go_missing(database: Database) ->
             await check_keys(session, _ring("new", new=NEW), NOW)
         with pytest.raises(KeyFileError, match="'new' in the key file is not the one"):
             await check_keys(session, _ring("new", old=OLD, new=OLD), NOW)
+
+
+def _return_refusal(ring: Keyring, token: str) -> str:
+    with pytest.raises(InvalidToken) as raised:
+        ring.verify_return(token)
+    return str(raised.value)
+
+
+@given(st.integers(1, 2**60 - 1))
+def test_a_return_path_tells_its_delivery_whatever_becomes_of_its_case(delivery: int) -> None:
+    token = _ring().sign_return(delivery)
+    assert set(token) <= set("abcdefghijklmnopqrstuvwxyz0123456789")
+    assert len(token) <= 64 - 40
+    for spelling in (token, token.upper(), token.title()):
+        assert _ring().verify_return(spelling) == delivery
+
+
+def test_old_mails_hold_return_tokens_of_this_form() -> None:
+    tokens = {number: _ring().sign_return(number) for number in (1, 123_456, 2**60 - 1)}
+    assert tokens == RETURN_TOKENS
+
+
+def test_a_return_token_has_at_least_64_bits_of_signature() -> None:
+    # What is above them is the number of the delivery, and nothing is left of it.
+    assert [int(_ring().sign_return(number), 36) >> 64 for number in (1, 7)] == [1, 7]
+
+
+@settings(max_examples=300)
+@given(st.data())
+def test_no_character_of_a_return_token_can_be_changed_added_or_left_out(
+    data: st.DataObject,
+) -> None:
+    token = _ring().sign_return(123_456)
+    at = data.draw(st.integers(0, len(token)))
+    kind = data.draw(st.sampled_from(["change", "add", "cut"]))
+    character = data.draw(st.sampled_from("0a9z_-+. \n李٣ſK"))
+    forged = {
+        "change": token[:at] + character + token[at + 1 :],
+        "add": token[:at] + character + token[at:],
+        "cut": token[:at],
+    }[kind]
+    if forged != token:
+        _return_refusal(_ring(), forged)
+
+
+def test_return_tokens_have_one_spelling_and_refusals_one_text() -> None:
+    token = _ring().sign_return(7)
+    number = int(token, 36)
+    texts = {
+        _return_refusal(_ring(), forged)
+        for forged in (
+            *(
+                "",
+                "0",
+                f"0{token}",
+                f"+{token}",
+                f" {token}",
+                f"{token}\n",
+                f"{token[:5]}_{token[5:]}",
+            ),
+            *(token.replace("k", "\u212a") + "\u212a", token.translate({55: "７"}) + "７"),
+            *("z" * 24, "1" * 13, "a" * 5000),
+            *(_base36(number ^ 1 << bit) for bit in range(70)),
+            _ring("new", new=b"x" * 32).sign_return(7),
+        )
+    }
+    assert len(texts) == 1
+
+
+def _base36(number: int) -> str:
+    digits = ""
+    while number:
+        number, digit = divmod(number, 36)
+        digits = "0123456789abcdefghijklmnopqrstuvwxyz"[digit] + digits
+    return digits
+
+
+def test_after_a_rotation_mail_still_comes_back() -> None:
+    before, after = _ring("old", old=OLD), _ring("new", old=OLD, new=NEW)
+    assert after.verify_return(before.sign_return(5)) == 5
+    assert after.verify_return(after.sign_return(5)) == 5
+    assert after.sign_return(5) != before.sign_return(5)
+    _return_refusal(before, after.sign_return(5))
+
+
+@pytest.mark.parametrize("delivery", [0, -1, 2**60])
+def test_a_return_path_carries_no_other_number(delivery: int) -> None:
+    with pytest.raises(ValueError, match="cannot carry"):
+        _ring().sign_return(delivery)

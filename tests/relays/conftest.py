@@ -1,23 +1,18 @@
-"""A message, permits, and a certificate to test TLS with."""
+"""Permits, a server of each way of talking, and certificates to test TLS with."""
 
-import shutil
 import ssl
-import subprocess
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import NameOID
+from relay_world import offers
 from smtp_sink import SmtpSink
-
-from feedsvc.model.relay import Envelope
-
-ALICE = Envelope("b+1@example.com", "alice@example.com")
-MESSAGE = (
-    b"From: News <news@example.com>\r\nTo: alice@example.com\r\n"
-    b"Date: Sun, 22 Nov 2026 06:00:00 +0000\r\nMessage-ID: <1@example.com>\r\n"
-    b"Subject: News\r\n\r\n.a line with a dot\r\n..two\r\n\r\n.\r\nend\r\n"
-)
 
 
 @dataclass
@@ -38,31 +33,61 @@ def permit() -> PermitDesk:
     return PermitDesk()
 
 
-@pytest.fixture
-async def sink() -> AsyncIterator[SmtpSink]:
-    async with SmtpSink() as sink:
+@pytest.fixture(params=["singly", "pipelined"])
+async def sink(request: pytest.FixtureRequest) -> AsyncIterator[SmtpSink]:
+    """A server that takes commands one by one, and one that takes them in groups."""
+    async with SmtpSink(extensions=offers(request.param)) as sink:
         yield sink
 
 
 @dataclass
 class Certificate:
-    """A self-signed certificate for localhost, both ends of it."""
+    """A self-signed certificate, for both ends of a connection."""
 
     server: ssl.SSLContext
+    #: Trusts it.
     client: ssl.SSLContext
+
+
+def _make_certificate(folder: Path, name: str, ends: timedelta) -> Certificate:
+    key = ec.generate_private_key(ec.SECP256R1())
+    subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
+    now = datetime.now(UTC)
+    identifier = x509.SubjectKeyIdentifier.from_public_key(key.public_key())
+    certificate = (
+        x509.CertificateBuilder()
+        .subject_name(subject)
+        .issuer_name(subject)
+        .public_key(key.public_key())
+        .serial_number(x509.random_serial_number())
+        .not_valid_before(now - timedelta(days=30))
+        .not_valid_after(now + ends)
+        .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
+        .add_extension(x509.SubjectAlternativeName([x509.DNSName(name)]), critical=False)
+        .add_extension(identifier, critical=False)
+        .sign(key, hashes.SHA256())
+    )
+    file = folder / f"{name}.pem"
+    file.write_bytes(
+        key.private_bytes(
+            serialization.Encoding.PEM,
+            serialization.PrivateFormat.PKCS8,
+            serialization.NoEncryption(),
+        )
+        + certificate.public_bytes(serialization.Encoding.PEM)
+    )
+    server = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    server.load_cert_chain(file)
+    return Certificate(server, ssl.create_default_context(cafile=str(file)))
 
 
 @pytest.fixture(scope="session")
 def certificate(tmp_path_factory: pytest.TempPathFactory) -> Certificate:
-    openssl = shutil.which("openssl")
-    if openssl is None:
-        pytest.skip("no openssl: TLS to relays is not tested")
-    folder: Path = tmp_path_factory.mktemp("tls")
-    command = [openssl, "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2"]
-    command += ["-subj", "/CN=localhost", "-addext", "subjectAltName=DNS:localhost"]
-    command += ["-keyout", str(folder / "key.pem"), "-out", str(folder / "cert.pem")]
-    subprocess.run(command, check=True, capture_output=True)
-    server = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    server.load_cert_chain(folder / "cert.pem", folder / "key.pem")
-    client = ssl.create_default_context(cafile=str(folder / "cert.pem"))
-    return Certificate(server, client)
+    """Good for localhost."""
+    return _make_certificate(tmp_path_factory.mktemp("tls"), "localhost", timedelta(days=2))
+
+
+@pytest.fixture(scope="session")
+def expired_certificate(tmp_path_factory: pytest.TempPathFactory) -> Certificate:
+    """Was good for localhost until yesterday."""
+    return _make_certificate(tmp_path_factory.mktemp("tls"), "localhost", timedelta(days=-1))

@@ -9,12 +9,20 @@ from typing import Any
 import pytest
 from aiosmtpd.smtp import SMTP
 from aiosmtpd.smtp import Envelope as ReceivedEnvelope
+from relay_world import BOTH_LOOPS
 
-from feedsvc.config import EmlFolderRelaySettings, SmtpRelaySettings
-from feedsvc.model.relay import Envelope, Relay, Verdict
+from feedsvc.config_relays import EmlFolderRelaySettings, SmtpRelaySettings
+from feedsvc.model.relay import Envelope, Meaning, Relay, Verdict
 from feedsvc.relays.open import open_relay
 
 pytestmark = pytest.mark.anyio
+
+
+@pytest.fixture(scope="module", params=BOTH_LOOPS)
+def anyio_backend(request: pytest.FixtureRequest) -> Any:
+    """The loop that feedsvc runs on where it can, and the one that Python has."""
+    return request.param
+
 
 ALICE = Envelope("b+1@example.com", "alice@example.com")
 
@@ -28,8 +36,15 @@ class Case:
 
 
 class _Keeper:
-    def __init__(self) -> None:
+    def __init__(self, *extensions: str) -> None:
         self.taken: list[tuple[str, bytes]] = []
+        self._extensions = extensions
+
+    async def handle_EHLO(
+        self, _s: SMTP, session: Any, _e: Any, hostname: str, responses: list[str]
+    ) -> list[str]:
+        session.host_name = hostname
+        return [*responses[:-1], *(f"250-{one}" for one in self._extensions), responses[-1]]
 
     async def handle_DATA(self, _s: SMTP, _e: Any, envelope: ReceivedEnvelope) -> str:
         content = envelope.original_content or b""
@@ -46,19 +61,21 @@ def _read_folder(folder: Path) -> list[tuple[str, bytes]]:
     return taken
 
 
-@pytest.fixture(params=["smtp", "eml_folder"])
+@pytest.fixture(params=["smtp", "smtp pipelined", "eml_folder"])
 async def case(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Case]:
     if request.param == "eml_folder":
         settings = EmlFolderRelaySettings(type="eml_folder", path=Path("outbox"))
-        yield Case(open_relay(settings, tmp_path), lambda: _read_folder(tmp_path / "outbox"))
+        yield Case(
+            open_relay(settings, tmp_path, "main"), lambda: _read_folder(tmp_path / "outbox")
+        )
         return
-    keeper = _Keeper()
+    keeper = _Keeper(*(["PIPELINING"] if request.param == "smtp pipelined" else []))
     server = await asyncio.get_running_loop().create_server(
         lambda: SMTP(keeper, hostname="127.0.0.1"), "127.0.0.1", 0
     )
     port = server.sockets[0].getsockname()[1]
     smtp = SmtpRelaySettings(type="smtp", host="127.0.0.1", port=port, tls="none")
-    yield Case(open_relay(smtp, tmp_path), lambda: keeper.taken)
+    yield Case(open_relay(smtp, tmp_path, "main"), lambda: keeper.taken)
     server.close()
     await server.wait_closed()
 
@@ -76,6 +93,42 @@ async def test_a_message_arrives_byte_for_byte(case: Case, permit: Any) -> None:
     assert result.verdict is Verdict.ACCEPTED
     assert permit.asked == 1
     assert case.taken() == [("alice@example.com", _message(1, body))]
+
+
+async def test_a_message_that_was_vouched_for_arrives_byte_for_byte(
+    case: Case, permit: Any
+) -> None:
+    ready = Envelope(ALICE.return_path, ALICE.recipient, is_wire_ready=True)
+    message = _message(1, b"=2E\r\n" + b"x" * 998 + b"\r\n")
+    connection = await case.relay.open()
+    assert (await connection.send(ready, message, permit)).verdict is Verdict.ACCEPTED
+    await connection.close()
+    assert case.taken() == [("alice@example.com", message)]
+
+
+async def test_a_return_path_that_cannot_be_written_is_not_the_readers_fault(
+    case: Case, permit: Any
+) -> None:
+    connection = await case.relay.open()
+    envelope = Envelope("b@example.com>\r\nRCPT TO:<eve@example.com", ALICE.recipient)
+    result = await connection.send(envelope, _message(1), permit)
+    await connection.close()
+    assert (result.verdict, result.meaning) == (Verdict.BLOCKED, Meaning.OUR_FAULT)
+    assert case.taken() == []
+
+
+async def test_a_relay_says_what_whoever_keeps_its_connections_must_know(
+    case: Case, permit: Any
+) -> None:
+    relay: Any = case.relay
+    assert relay.name == "main"
+    assert 1 <= relay.first_connections <= relay.connections
+    assert relay.idle_seconds >= 0
+    connection: Any = await relay.open()
+    assert connection.is_usable
+    assert (await connection.send(ALICE, _message(1), permit)).verdict is Verdict.ACCEPTED
+    assert connection.is_usable
+    await connection.close()
 
 
 async def test_without_a_permit_nothing_is_handed_over(case: Case, permit: Any) -> None:
@@ -128,7 +181,7 @@ async def test_an_address_that_cannot_be_written_is_refused(
     connection = await case.relay.open()
     result = await connection.send(Envelope("b@example.com", address), _message(1), permit)
     await connection.close()
-    assert result.verdict is Verdict.REFUSED
+    assert (result.verdict, result.meaning) == (Verdict.REFUSED, Meaning.UNUSABLE_ADDRESS)
     assert not result.address_dead
     assert case.taken() == []
 

@@ -9,7 +9,8 @@ from newsroom_walk import Inbox, Walk
 from sqlalchemy import select, update
 from sqlmodel import SQLModel, col
 
-from feedsvc.deliveries.settle import send_again
+from feedsvc.deliveries.doubts import Settling
+from feedsvc.deliveries.settle import settle_doubts
 from feedsvc.editions.fire import fire_by_hand
 from feedsvc.editions.registry import count_stranded, find_newsletter
 from feedsvc.model.delivery import Delivery, DeliveryState, Worker
@@ -55,7 +56,16 @@ async def test_held_mail_goes_again_after_its_edition_was_through(walk: Walk, in
             .where(col(Delivery.id) == digest.id)
             .values(state=DeliveryState.HELD, doubts=1)
         )
-        assert await send_again(session, [digest.id], walk.now, timedelta(hours=20)) == 1
+        lasts = timedelta(hours=20)
+        settled = await settle_doubts(
+            session,
+            Settling.AGAIN,
+            [digest.id],
+            walk.now,
+            digests_expire_after=lasts,
+            notices_expire_after=lasts,
+        )
+        assert settled.done == [digest.id]
     await sweep(walk)
     assert len(inbox.to(ALICE)) == 3  # the confirmation, the digest, and the digest again
     walk.write("second.md", "第二篇")

@@ -101,6 +101,7 @@ class ScriptedRelay:
 
     name: str = "scripted"
     connections: int = 2
+    is_usable: bool = True
     verdicts: dict[str, Verdict] = field(default_factory=dict)
     accepted: list[tuple[str, bytes]] = field(default_factory=list)
 
