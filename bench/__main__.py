@@ -6,7 +6,7 @@ from importlib import import_module
 from bench.report import Bench, as_json, as_table
 
 #: Name of each benchmark: a module of this package with `run(quick: bool) -> list[Result]`.
-BENCHES = ("feeds", "send", "serve")
+BENCHES = ("compose", "feeds", "send", "serve")
 
 
 def main() -> None:

@@ -15,7 +15,7 @@ from feedsvc.config_file import shipped
 from feedsvc.kit.templating import Templates
 from feedsvc.kit.texts import Texts
 from feedsvc.kit.tokens import Keyring, Scope
-from feedsvc.messages.render import compose_preheader, compose_subject
+from feedsvc.messages.subjects import usual_preheader, usual_subject
 from feedsvc.messages.tokens import read_tokens
 
 
@@ -32,14 +32,14 @@ class NaiveMaker:
         environment = _open_environment(texts)
         self._html = environment.get_template("mail/plain/digest.html")
         self._text = environment.get_template("mail/plain/digest.txt")
-        self._subject = compose_subject(texts, view)
+        self._subject = usual_subject(texts, view)
         self._about: dict[str, Any] = {one.name: getattr(view, one.name) for one in fields(view)}
         self._about |= {
             "lang": texts.lang,
             "subject": self._subject,
             "light": tokens.light,
             "dark": tokens.dark,
-            "preheader": compose_preheader(texts, view.items),
+            "preheader": usual_preheader(texts, view),
             "personal": True,
         }
 

@@ -37,6 +37,7 @@ from feedsvc.kit.tokens import Keyring
 from feedsvc.messages.digests import DigestRenderer
 from feedsvc.messages.dkim import Signers
 from feedsvc.messages.prepare import MessageMaker
+from feedsvc.messages.subjects import check_subject_templates
 from feedsvc.model.feed import ServedDocument
 from feedsvc.model.ports import SourcePort
 from feedsvc.model.relay import Relay
@@ -117,6 +118,7 @@ class App:
             await asyncio.to_thread(templates.check)
         check_themes(loaded, templates)
         check_feeds(loaded)
+        check_lines(loaded, templates)
         database = Database(settings.database.url.get_secret_value(), base)
         fetcher = Fetcher(allow=settings.websub.private_hosts, agent=f"feedsvc/{__version__}")
         try:
@@ -318,6 +320,16 @@ def check_feeds(loaded: LoadedSettings) -> None:
     problems = [
         f"{loaded.path}:{loaded.line_of(name)}: {name}: {problem}"
         for name, problem in mistakes.items()
+    ]
+    if problems:
+        raise ConfigError("\n".join(problems))
+
+
+def check_lines(loaded: LoadedSettings, templates: Templates) -> None:
+    """Make sure that subjects and preheaders can be rendered. Raises ConfigError with its place."""
+    problems = [
+        f"{loaded.path}:{loaded.line_of(name)}: {name}: {problem}"
+        for name, problem in check_subject_templates(templates, loaded.settings).items()
     ]
     if problems:
         raise ConfigError("\n".join(problems))

@@ -9,18 +9,17 @@ from pathlib import Path
 from typing import Annotated, Literal
 from urllib.parse import urlsplit
 
-from pydantic import AfterValidator, ConfigDict, Field, SecretStr, field_validator, model_validator
+from pydantic import AfterValidator, Field, SecretStr, field_validator, model_validator
 
-from feedsvc.config_feeds import FeedSettings, Selected, WebSubSettings
+from feedsvc.config_feeds import FeedSettings, WebSubSettings
+from feedsvc.config_newsletters import NewsletterSettings
 from feedsvc.config_relays import EmlFolderRelaySettings, RelaySettings
 from feedsvc.config_sending import DkimKeySettings, ReturnSettings, SendingSettings
 from feedsvc.config_values import (
     HOST,
     LOOPBACK_HOSTS,
-    Cron,
     Key,
     Language,
-    Mailbox,
     Network,
     OneLine,
     Section,
@@ -84,40 +83,6 @@ class SourceSettings(Section):
     allow_mass_withdrawal: bool = False
     #: Seconds between full rescans behind the file watcher.
     rescan_seconds: float = Field(default=60, ge=0.2, le=86400)
-
-
-class ScheduleSettings(Section):
-    """A rhythm of a newsletter."""
-
-    label: OneLine
-    cron: Cron
-    time_zone: Zone | None = None
-
-
-class NewsletterSettings(Selected):
-    """What people subscribe to."""
-
-    model_config = ConfigDict(
-        extra="forbid", frozen=True, str_strip_whitespace=True, populate_by_name=True
-    )
-
-    title: OneLine
-    description: str = ""
-    language: Language | None = None
-    theme: Key = "plain"
-    #: Shown as the sender, such as `Morning News <news@example.com>`.
-    from_: Mailbox = Field(alias="from")
-    #: Who sends this, in words; stands in every mail.
-    sender: OneLine
-    #: Where the sender can be found by post; stands in every mail.
-    postal_address: OneLine
-    #: Articles in one mail; the rest are counted and linked to.
-    max_items: int = Field(default=30, ge=1, le=200)
-    #: Anyone may ask for it on the site.
-    public: bool = True
-    #: Names of the relays that may carry it; all of them by default.
-    relays: list[str] = Field(default=[])
-    schedules: dict[Key, ScheduleSettings] = Field(min_length=1)
 
 
 class ExportSettings(Section):

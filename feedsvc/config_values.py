@@ -2,7 +2,7 @@
 
 import re
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from email.utils import parseaddr
 from ipaddress import ip_network
 from pathlib import Path
@@ -45,6 +45,47 @@ def _check_cron(value: str) -> str:
     return value
 
 
+_WEEKDAYS = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
+
+
+@dataclass(frozen=True, slots=True)
+class QuietSpan:
+    """Days on which nothing comes due: one weekday (0 is Monday), or from one day to another."""
+
+    weekday: int | None = None
+    first: date | None = None
+    last: date | None = None
+
+    def holds(self, day: date) -> bool:
+        """Whether a day is among them."""
+        if self.first is None or self.last is None:
+            return day.weekday() == self.weekday
+        return self.first <= day <= self.last
+
+
+def read_quiet_day(text: str) -> QuietSpan:
+    """Days written as `sun`, `2026-10-01` or `2026-10-01..2026-10-07`. Raises ValueError."""
+    written = text.strip().lower()
+    if written in _WEEKDAYS:
+        return QuietSpan(weekday=_WEEKDAYS.index(written))
+    first, dots, last = written.partition("..")
+    try:
+        begins = date.fromisoformat(first.strip())
+        ends = date.fromisoformat(last.strip()) if dots else begins
+    except ValueError as error:
+        raise ValueError(
+            f'not a day: {text!r} (write "sun", "2026-10-01" or "2026-10-01..2026-10-07")'
+        ) from error
+    if ends < begins:
+        raise ValueError(f"ends before it begins: {text!r}")
+    return QuietSpan(first=begins, last=ends)
+
+
+def _check_quiet_day(value: str) -> str:
+    read_quiet_day(value)
+    return value.strip().lower()
+
+
 def _check_language(value: str) -> str:
     try:
         Locale.parse(value, sep="-")
@@ -77,10 +118,15 @@ def _check_key(value: str) -> str:
 
 
 Zone = Annotated[str, AfterValidator(_check_zone)]
+QuietDay = Annotated[str, AfterValidator(_check_quiet_day)]
 Cron = Annotated[str, AfterValidator(_check_cron)]
 Language = Annotated[str, AfterValidator(_check_language)]
 OneLine = Annotated[str, AfterValidator(_check_one_line)]
 Key = Annotated[str, AfterValidator(_check_key)]
+
+
+#: Of who sends, in characters.
+_LONGEST_NAME = 200
 
 
 def split_mailbox(value: str) -> tuple[str, str]:
@@ -90,7 +136,9 @@ def split_mailbox(value: str) -> tuple[str, str]:
 
 def _check_mailbox(value: str) -> str:
     value = _check_one_line(value)
-    _, address = split_mailbox(value)
+    name, address = split_mailbox(value)
+    if len(name) > _LONGEST_NAME:
+        raise ValueError(f"the name before the address has more than {_LONGEST_NAME} characters")
     try:
         # Names under .test, .example and localhost are fine for a service that is being tried.
         validate_email(address, check_deliverability=False, test_environment=True)

@@ -24,6 +24,18 @@ class InvalidAddress(FeedsvcError):
     """An e-mail address cannot be used; the text says why without repeating the address."""
 
 
+class ChoiceInvalid(FeedsvcError):
+    """A subscriber's choice is not to be had; `field` names which: schedule, topics, language, …"""
+
+    def __init__(self, field: str, reason: str) -> None:
+        self.field, self.reason = field, reason
+        super().__init__(f"{field}: {reason}")
+
+
+class NotSubscribed(FeedsvcError):
+    """A subscription is not confirmed, or has been ended: there is nothing to choose or pause."""
+
+
 class InvalidToken(FeedsvcError):
     """A signed token is malformed, forged, of another scope, or no longer valid."""
 
@@ -70,6 +82,10 @@ class ExportFailed(FeedsvcError):
     permanent = False
 
 
+class OutputRefused(FeedsvcError):
+    """Files that a command makes cannot be written where they are wanted."""
+
+
 class FilterInvalid(FeedsvcError):
     """The text of a filter cannot be understood, or exceeds its limits.
 
@@ -87,6 +103,16 @@ class TemplateInvalid(FeedsvcError):
 
 class EditionOver(FeedsvcError):
     """An edition has ended, or not got so far, that what is asked of it could be done."""
+
+
+class ArticleChanged(FeedsvcError):
+    """An article was edited or withdrawn between the decision about it and its mail."""
+
+    permanent = False
+
+
+class TextUnusable(FeedsvcError):
+    """What an operator wrote cannot be put into a mail: it is empty, or too long."""
 
 
 class MessageUnbuildable(FeedsvcError):
@@ -117,6 +143,10 @@ class RelayUnavailable(FeedsvcError):
     def __init__(self, relay: str, reason: str, code: int | None = None) -> None:
         self.relay, self.reason, self.code = relay, reason, code
         super().__init__(f"relay {relay}: {reason}")
+
+
+class MailRefused(FeedsvcError):
+    """A relay was reached, and did not take a mail that was not to be tried again."""
 
 
 class FetchRefused(FeedsvcError):

@@ -19,6 +19,17 @@ MAX_SLUG_LENGTH = 80
 _SHORT_ID_LENGTH = 10
 #: Key in `ArticleData.extra` of an article whose date is not its author's but its file's.
 DATED_BY_FILE = "dated_by_file"
+#: Fields of an article that no reader sees, or that are written otherwise below.
+_UNSEEN = (
+    "content_hash",
+    "draft",
+    "extra",
+    "updated_at",
+    "slug",
+    "weight",
+    "canonical",
+    "source_guid",
+)
 
 _NOT_IN_SLUG = re.compile(r"[^a-z0-9]+")
 
@@ -56,7 +67,7 @@ def digest_content(data: ArticleData) -> str:
     A date that is only the file's counts for nothing: copying a file changes it.
     """
     seen = asdict(data)
-    for unseen in ("content_hash", "draft", "extra", "updated_at", "slug"):
+    for unseen in _UNSEEN:
         del seen[unseen]
     # Only where there is any, so that the digests of articles without media stay what they were.
     if media := media_of(data):

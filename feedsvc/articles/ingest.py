@@ -10,6 +10,7 @@ import structlog
 
 from feedsvc.articles.changes import Change
 from feedsvc.articles.parse import Defaults, parse_article
+from feedsvc.articles.story_keys import Key, compose_keys
 from feedsvc.errors import BrokenArticle
 from feedsvc.model.article import ArticleData, Problem
 
@@ -23,6 +24,8 @@ class ReadChange:
     change: Change
     data: ArticleData | None = None
     problem: Problem | None = None
+    #: By which others that tell the same are found.
+    story_keys: tuple[Key, ...] = ()
 
 
 def read_changes(changes: Sequence[Change], defaults: Defaults) -> list[ReadChange]:
@@ -34,7 +37,8 @@ def _read(change: Change, defaults: Defaults) -> ReadChange:
     if change.item is None:
         return ReadChange(change)
     try:
-        return ReadChange(change, parse_article(change.item, defaults))
+        data = parse_article(change.item, defaults)
+        return ReadChange(change, data, story_keys=compose_keys(data))
     except BrokenArticle as error:
         return ReadChange(change, problem=Problem(error.location, error.reason, error.line))
     except Exception as error:  # a fault of ours must not hold up the other articles

@@ -9,6 +9,8 @@ from feedsvc.model.article import Article, ArticleState
 
 #: Ids beyond this are no ids.
 _MAX_ID = 2**31 - 1
+#: Articles named when a title may mean several.
+_MOST_NAMED = 5
 
 
 async def find_article(session: AsyncSession, text: str) -> Article:
@@ -33,6 +35,34 @@ async def find_article(session: AsyncSession, text: str) -> Article:
     raise NotFound(f"no article has the id, slug, guid, address or source key {wanted!r}")
 
 
+async def find_titled_article(session: AsyncSession, text: str) -> Article:
+    """As `find_article`, and by a part of its title, if only one article has it.
+
+    Raises:
+        NotFound: there is none, or several; then some are named.
+    """
+    try:
+        return await find_article(session, text)
+    except NotFound as error:
+        wanted = text.strip()
+        if not wanted:
+            raise
+        rows = await session.execute(
+            select(Article)
+            .where(col(Article.title).icontains(wanted, autoescape=True))
+            .order_by(col(Article.id).desc())
+            .limit(_MOST_NAMED + 1)
+        )
+        found = list(rows.scalars())
+        if not found:
+            raise NotFound(f"{error}, or a title with that in it") from error
+        if len(found) == 1:
+            return found[0]
+        named = "; ".join(f"{one.id} {one.title}" for one in found[:_MOST_NAMED])
+        more = ", and more" if len(found) > _MOST_NAMED else ""
+        raise NotFound(f"{wanted!r} is in several titles, say an id: {named}{more}") from error
+
+
 async def article_by_slug(session: AsyncSession, slug: str) -> Article:
     """The article of a public page: published, or withdrawn after it was.
 
@@ -46,6 +76,18 @@ async def article_by_slug(session: AsyncSession, slug: str) -> Article:
     if article is None:
         raise NotFound("there is no such article")
     return article
+
+
+async def list_story_mates(session: AsyncSession, article: Article) -> list[Article]:
+    """The other articles that tell the same, those withdrawn too, the first stored first."""
+    if article.story is None:
+        return []
+    rows = await session.execute(
+        select(Article)
+        .where(col(Article.story) == article.story, col(Article.id) != article.id)
+        .order_by(col(Article.id))
+    )
+    return list(rows.scalars())
 
 
 async def list_recent(

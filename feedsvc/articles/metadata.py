@@ -31,18 +31,26 @@ _LANGUAGES = ("language", "lang")
 _SUMMARIES = ("summary", "description", "excerpt", "摘要")
 _IMAGES = ("image", "cover", "featured_image", "cover_image", "thumbnail")
 _URLS = ("canonical", "canonical_url", "url", "link", "permalink")
+_GUIDS = ("guid",)
 ENCLOSURES = ("enclosure", "enclosures", "附件")
 
 MAX_TITLE_LENGTH = 500
 #: Longest section, topic or name of an author (characters).
 _MAX_NAME_LENGTH = 200
 _MAX_NAMES = 50
+#: Articles are lighter and heavier by as much.
+MAX_WEIGHT = 1000
 _SEPARATORS = re.compile(r"[,，、;；]")
 #: One author may be written "Smith, Jane".
 _AUTHOR_SEPARATORS = re.compile(r"[，、;；]")
 _YES = frozenset({"true", "yes", "on", "1", "y"})
 _NO = frozenset({"false", "no", "off", "0", "n", ""})
 _LANGUAGE_TAG = re.compile(r"[A-Za-z]{2,3}(?:[-_][A-Za-z0-9]{2,8}){0,3}")
+_WEIGHT = re.compile(r"[+-]?[0-9]{1,6}")
+#: An id that is nobody else's anywhere: a URI (also of a web page), or a UUID alone.
+_GLOBAL_ID = re.compile(
+    r"(?:urn|tag|https?):\S{4,500}|(?:[0-9a-f]{8}-(?:[0-9a-f]{4}-){3}[0-9a-f]{12})", re.IGNORECASE
+)
 _MEDIA_TYPE = re.compile(r"[a-z0-9][a-z0-9!#$&^_.+-]{0,60}/[a-z0-9][a-z0-9!#$&^_.+-]{0,60}")
 _TYPES_BY_SUFFIX = {
     ".aac": "audio/aac",
@@ -102,6 +110,25 @@ class Metadata:
     def slug(self) -> str | None:
         """The author's own short name for it, as written."""
         return self._line(("slug",)) or None
+
+    def weight(self) -> int:
+        """How important its author finds it; 0 is as any other, and heavier ones come first.
+
+        QUIRK: Hugo lists the lightest first, but there too only what bears a weight at all.
+        """
+        text = self._text("weight")
+        if not text:
+            return 0
+        if not _WEIGHT.fullmatch(text) or abs(int(text)) > MAX_WEIGHT:
+            raise self._broken(
+                "weight", f"weight is a whole number from -{MAX_WEIGHT} to {MAX_WEIGHT}"
+            )
+        return int(text)
+
+    def source_guid(self) -> str | None:
+        """The id it bears wherever it is published; one that only counts here says nothing."""
+        text = self._line(_GUIDS)
+        return text if _GLOBAL_ID.fullmatch(text) else None
 
     def section(self) -> str | None:
         """The part of the publication it belongs to; the first of several."""

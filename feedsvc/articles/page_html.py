@@ -10,6 +10,7 @@ from zoneinfo import ZoneInfo
 from lxml import etree
 from lxml.html import HtmlElement
 
+from feedsvc.articles.links import make_absolute
 from feedsvc.articles.page_body import extract_body
 from feedsvc.articles.page_lines import Furniture, read_furniture
 from feedsvc.articles.page_outline import Outline, TextLine, choose_story, outline_page, parse_html
@@ -80,6 +81,7 @@ def read_html_page(
         section=next(_values(fields, _SECTION_FIELDS), None)
         or next((one.section for one in near if one.section), None),
         authors=_choose_authors(near, fields),
+        canonical=_find_canonical(tree, fields, base_url),
     )
 
 
@@ -194,6 +196,21 @@ def _linked_data_times(tree: HtmlElement) -> Iterator[str]:
                 for name in ("datePublished", "pubDate"):
                     if isinstance(one.get(name), str):
                         yield one[name]
+
+
+def _find_canonical(
+    tree: HtmlElement, fields: dict[str, list[str]], base_url: str | None
+) -> str | None:
+    """The address a page says it stands at: `<link rel=canonical>`, else og:url."""
+    links = (one.get("href") or "" for one in tree.iter("link") if _is_canonical(one))
+    for url in (*links, *_values(fields, ("og:url",))):
+        if address := make_absolute(url, base_url):
+            return address
+    return None
+
+
+def _is_canonical(link: HtmlElement) -> bool:
+    return "canonical" in (link.get("rel") or "").lower().split()
 
 
 def _choose_authors(near: list[Furniture], fields: dict[str, list[str]]) -> tuple[str, ...]:

@@ -18,3 +18,5 @@ class PageReading:
     published_at: datetime | None
     section: str | None = None
     authors: tuple[str, ...] = ()
+    #: Where the page says it stands.
+    canonical: str | None = None

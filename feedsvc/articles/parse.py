@@ -8,12 +8,14 @@ import json
 import re
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC
+from html import unescape
 from zoneinfo import ZoneInfo
 
 from feedsvc.articles.encoding import decode
 from feedsvc.articles.excerpt import excerpt, plain_text
 from feedsvc.articles.front_matter import split_front_matter
 from feedsvc.articles.identity import DATED_BY_FILE, digest_content
+from feedsvc.articles.links import make_absolute
 from feedsvc.articles.markdown import render_markdown
 from feedsvc.articles.media import read_media
 from feedsvc.articles.metadata import MAX_TITLE_LENGTH, Metadata, shorten
@@ -27,7 +29,7 @@ from feedsvc.model.language import language_tag
 
 #: To be raised whenever the same bytes become another article than before: everything stored is
 #: then read again.
-PARSER_VERSION = 2
+PARSER_VERSION = 3
 
 _MAX_SUMMARY_LENGTH = 1000
 #: Where the head of an HTML document is looked for (characters).
@@ -39,6 +41,9 @@ _HTML_LANGUAGE = re.compile(
     r"<html\b[^<>]*?\slang\s*=\s*[\"']?([A-Za-z]{2,3}(?:[-_][A-Za-z0-9]{2,8}){0,3})[\"'\s>]",
     re.IGNORECASE,
 )
+_LINK = re.compile(r"<link\b[^<>]{1,3000}>", re.IGNORECASE)
+_IS_CANONICAL = re.compile(r"\srel\s*=\s*[\"']?canonical[\"'\s/>]", re.IGNORECASE)
+_HREF = re.compile(r"\shref\s*=\s*(?:[\"']([^\"'<>]+)[\"']|([^\"'\s<>]+))", re.IGNORECASE)
 _MARKUP = re.compile(r"</?[A-Za-z][^<>]*>")
 
 
@@ -72,6 +77,7 @@ class _Body:
     html: str
     title: str | None = None
     language: str | None = None
+    canonical: str | None = None
 
 
 def parse_article(raw: RawItem, defaults: Defaults) -> ArticleData:
@@ -112,6 +118,9 @@ def parse_article(raw: RawItem, defaults: Defaults) -> ArticleData:
             slug=fields.slug(),
             draft=fields.is_draft(),
             extra=media if published_at else {**media, DATED_BY_FILE: "yes"},
+            weight=fields.weight(),
+            canonical=body.canonical,
+            source_guid=fields.source_guid(),
         )
     )
 
@@ -133,6 +142,7 @@ def _parse_page(raw: RawItem, defaults: Defaults) -> ArticleData:
             section=section or defaults.section,
             authors=tuple(name for one in page.authors if (name := clean_line(one)[:200])),
             extra={} if page.published_at else {DATED_BY_FILE: "yes"},
+            canonical=page.canonical,
         )
     )
 
@@ -157,7 +167,17 @@ def _read_body(raw: RawItem, text: str, base_url: str, *, titled: bool) -> _Body
         _sanitise(text, base_url, raw.location),
         plain_text(head_title[1]) if head_title else None,
         language_tag(language[1]) if language else None,
+        _find_canonical(head, raw.base_url),
     )
+
+
+def _find_canonical(head: str, base_url: str | None) -> str | None:
+    """The address an HTML document says it stands at."""
+    for link in _LINK.finditer(head):
+        href = _HREF.search(link[0])
+        if href is not None and _IS_CANONICAL.search(link[0]):
+            return make_absolute(unescape(href[1] or href[2]), base_url)
+    return None
 
 
 def _sanitise(html: str, base_url: str, location: str) -> str:

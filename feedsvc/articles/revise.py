@@ -56,6 +56,8 @@ def compose_article(
         "published_at": data.published_at,
         "updated_at": max(data.published_at, data.updated_at or data.published_at),
         "story": None,
+        "weight": data.weight,
+        "revised_at": now,
         "announce": announce,
         "state": ArticleState.HELD if data.draft else ArticleState.SCHEDULED,
         "stored_at": now,
@@ -71,7 +73,8 @@ def compose_revision(
 
     `revision` moves only when a reader sees a difference, and `updated_at` only when that is its
     author's doing, not when the same bytes are read by other settings or a newer reader; these
-    change no article's state either.
+    change no article's state either. Its weight concerns where it stands in mails to come, not
+    what it says, so it changes without a revision.
 
     Whether an article is announced is decided once: when it is stored, or when its author lifts
     `draft` before it was ever published (then `announce` says whether new articles are). It stays
@@ -80,7 +83,7 @@ def compose_revision(
     cursor has passed that number, who could have had it already, is not mailed again; and each
     reader whose next edition still reaches back to it gets it after all.
     """
-    values: dict[str, Any] = {"fingerprint": fingerprint}
+    values: dict[str, Any] = {"fingerprint": fingerprint, "weight": data.weight}
     is_same_file = fingerprint == article.fingerprint
     differs = data.content_hash != article.content_hash
     if differs:
@@ -91,7 +94,10 @@ def compose_revision(
         values |= {"state": article.state}
     else:
         values |= _state(article, data, now=now, announce=announce)
-    return Revision(values, _outcome(article.state, values["state"], differs=differs))
+    outcome = _outcome(article.state, values["state"], differs=differs)
+    if differs or outcome in (Outcome.CHANGED, Outcome.RETURNED):
+        values["revised_at"] = now
+    return Revision(values, outcome)
 
 
 def is_another(article: Article, data: ArticleData, fingerprint: str) -> bool:

@@ -33,6 +33,7 @@ from feedsvc.articles.scans import (
     reopen_first_scan,
     save_problem,
 )
+from feedsvc.articles.stories import Told, join_stories, lock_stories
 from feedsvc.model.article import Article, ArticleData, ArticleState, RawItem
 
 #: Values bound in one statement at most.
@@ -83,6 +84,7 @@ async def store_changes(
             been carried out to its end.
         random_bytes: where guids come from.
     """
+    await lock_stories(session)
     if not announce:
         await reopen_first_scan(session, source)
     batch = _Batch(session, source, now, announce, random_bytes)
@@ -226,6 +228,28 @@ class _Batch:
             await self._session.execute(insert(Article), self._new)
         readable = [read.change.key for read in changes if read.data is not None]
         await forget_problems(self._session, self._source, readable)
+        await join_stories(self._session, await self._told(changes))
+
+    async def _told(self, changes: Sequence[ReadChange]) -> list[Told]:
+        """What was read, with the ids it is stored under."""
+        keys = {read.change.key: read.story_keys for read in changes if read.data is not None}
+        new = {row["source_key"] for row in self._new}
+        told = []
+        for start in range(0, len(keys), _PIECE):
+            rows = await self._session.execute(
+                select(col(Article.id), col(Article.source_key), col(Article.published_at))
+                .where(
+                    col(Article.source) == self._source,
+                    col(Article.source_key).in_(list(keys)[start : start + _PIECE]),
+                )
+                .order_by(col(Article.id))
+            )
+            told += [
+                Told(one, published_at, keys[key], key in new)
+                for one, key, published_at in rows
+                if one is not None
+            ]
+        return told
 
     def _add(self, key: str, item: RawItem, data: ArticleData) -> None:
         guid, slug = self._identities[key]

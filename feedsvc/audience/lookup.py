@@ -12,12 +12,20 @@ from feedsvc.audience.consent import ConfirmationVerdict, decide_confirmation
 from feedsvc.audience.notices import load_wish
 from feedsvc.audience.rows import load_left_at
 from feedsvc.errors import InvalidToken, NotFound
-from feedsvc.kit.addresses import Address
+from feedsvc.kit.addresses import Address, parse_address
 from feedsvc.model.newsletter import Newsletter, Schedule
-from feedsvc.model.subscriber import AddressState, Subscriber, Subscription, SubscriptionState
+from feedsvc.model.subscriber import (
+    AddressState,
+    Resume,
+    Subscriber,
+    Subscription,
+    SubscriptionState,
+)
 
 #: A list gives at most so many at once.
 MAX_LISTED = 1000
+#: Ids beyond this are no ids.
+_MAX_ID = 2**31 - 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +56,22 @@ class SubscriptionView:
     public: bool
     schedule_key: str
     state: SubscriptionState
+
+
+@dataclass(frozen=True, slots=True)
+class ChoicesView:
+    """What somebody has chosen for a newsletter; nothing that tells who they are."""
+
+    newsletter: Newsletter
+    #: Theirs; it may not be on offer any more.
+    schedule: Schedule
+    state: SubscriptionState
+    topics: Sequence[str]
+    language: str
+    #: Empty: that of the schedule.
+    zone: str
+    paused_until: datetime | None
+    resume: Resume
 
 
 async def list_subscriptions(
@@ -126,6 +150,28 @@ async def find_subscription(session: AsyncSession, subscription_id: int) -> Subs
     return SubscriptionView(subscription_id, *row) if row else None
 
 
+async def find_choices(session: AsyncSession, subscription_id: int) -> ChoicesView | None:
+    """What somebody has chosen; None when the subscription is gone."""
+    query = (
+        select(
+            Newsletter,
+            Schedule,
+            col(Subscription.state),
+            col(Subscription.topics),
+            col(Subscription.language),
+            col(Subscription.zone),
+            col(Subscription.paused_until),
+            col(Subscription.resume),
+        )
+        .select_from(Subscription)
+        .join(Newsletter, col(Newsletter.id) == col(Subscription.newsletter_id))
+        .join(Schedule, col(Schedule.id) == col(Subscription.schedule_id))
+        .where(col(Subscription.id) == subscription_id)
+    )
+    row = (await session.execute(query)).one_or_none()
+    return ChoicesView(*row) if row else None
+
+
 async def find_confirmation(
     session: AsyncSession, subscription_id: int, requested_at: datetime, now: datetime
 ) -> SubscriptionView:
@@ -154,6 +200,32 @@ async def find_confirmation(
         wish.schedule,
         view.state,
     )
+
+
+async def find_subscriber(session: AsyncSession, text: str) -> int:
+    """The id of a person by their address, or by that id.
+
+    Raises:
+        InvalidAddress: it is neither.
+        NotFound: nobody has it.
+    """
+    wanted = text.strip()
+    if wanted.isascii() and wanted.isdigit():
+        found = None
+        if int(wanted) <= _MAX_ID:
+            found = await session.scalar(
+                select(col(Subscriber.id)).where(col(Subscriber.id) == int(wanted))
+            )
+        if found is None:
+            raise NotFound(f"there is no subscriber {wanted}; feedsvc subscribers list shows them")
+        return found
+    key = parse_address(wanted).key
+    found = await session.scalar(
+        select(col(Subscriber.id)).where(col(Subscriber.address_key) == key)
+    )
+    if found is None:
+        raise NotFound("nobody with this address has ever asked for a newsletter")
+    return found
 
 
 async def find_state(

@@ -86,6 +86,7 @@ async def save_confirmation(
     await session.execute(
         update(Delivery)
         .where(
+            col(Delivery.subscriber_id) == subscriber_id,  # which has an index
             col(Delivery.subscription_id) == subscription_id,
             col(Delivery.notice_id).is_not(None),
             col(Delivery.state).in_([DeliveryState.PENDING, DeliveryState.DEFERRED]),

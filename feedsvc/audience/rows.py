@@ -78,12 +78,14 @@ async def add_subscription(
     schedule: Schedule,
     now: datetime,
 ) -> Subscription:
-    """A new subscription, not confirmed."""
+    """A new subscription, not confirmed, in the person's own language and zone."""
     subscription = Subscription(
         subscriber_id=row_id(subscriber),
         newsletter_id=row_id(newsletter),
         schedule_id=row_id(schedule),
         state=SubscriptionState.PENDING,
+        language=subscriber.language,
+        zone=subscriber.zone or "",
         requested_at=now,
     )
     session.add(subscription)

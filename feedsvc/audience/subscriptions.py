@@ -19,6 +19,7 @@ from feedsvc.audience.consent import (
     decide_request,
 )
 from feedsvc.audience.notices import Wish, load_asked_at, load_wish, save_confirmation
+from feedsvc.audience.preferences import read_topics, read_zone
 from feedsvc.audience.rows import (
     add_subscription,
     hold_subscriber,
@@ -35,6 +36,7 @@ from feedsvc.model.article import Counter
 from feedsvc.model.delivery import Delivery, DeliveryState
 from feedsvc.model.newsletter import Newsletter, Schedule
 from feedsvc.model.subscriber import (
+    Resume,
     Subscriber,
     Subscription,
     SubscriptionState,
@@ -67,7 +69,12 @@ async def request_subscription(
     The verdict is for operators: no page may tell it, lest anybody learn who is subscribed. Rows
     of people who are known are left as they are: name, language, schedule and topics become true
     when they confirm. Two requests at once make one subscriber and one notice.
+
+    Raises:
+        ChoiceInvalid: the topics or the zone cannot be.
     """
+    topics = read_topics(topics)
+    zone = read_zone(zone or "") or None
     verdict = RequestVerdict.NOT_OPEN
     subscription: Subscription | None = None
     if _is_open(newsletter, schedule, how):
@@ -83,7 +90,7 @@ async def request_subscription(
         wish = Wish(
             newsletter=newsletter.key,
             schedule=schedule.key,
-            topics=sorted(topics),
+            topics=topics,
             name=name,
             language=language,
             zone=zone,
@@ -137,7 +144,7 @@ async def confirm(
     if verdict is ConfirmationVerdict.EXPIRED:
         raise InvalidToken(_EXPIRED)
     if verdict is ConfirmationVerdict.ACTIVATE:
-        await _skip_leftovers(session, subscription_id, now)
+        await _skip_leftovers(session, subscription, now)
         await _take_wish(session, subscriber, subscription, wish)
         subscription.requested_at = wished_at
         await _activate(
@@ -197,7 +204,12 @@ async def add_confirmed(
 
     Somebody who is subscribed stays as they are. Somebody who has left stays unsubscribed, since
     only their own confirmation brings them back: look at the state of what is returned.
+
+    Raises:
+        ChoiceInvalid: the topics or the zone cannot be.
     """
+    topics = read_topics(topics)
+    zone = read_zone(zone or "") or None
     subscriber = await hold_subscriber(session, address, language, now)
     subscription = await hold_subscription_to(session, subscriber, newsletter)
     if subscription is not None and subscription.state is not SubscriptionState.PENDING:
@@ -205,7 +217,9 @@ async def add_confirmed(
     if subscription is None:
         subscription = await add_subscription(session, subscriber, newsletter, schedule, now)
     subscription.schedule_id = row_id(schedule)
-    subscription.topics = sorted(topics)
+    subscription.topics = topics
+    subscription.language = language
+    subscription.zone = zone or subscriber.zone or ""
     subscriber.name = subscriber.name or name
     subscriber.zone = subscriber.zone or zone
     await _activate(
@@ -263,6 +277,8 @@ async def _take_wish(
     subscriber.language = wish.language
     subscriber.name = wish.name or subscriber.name
     subscriber.zone = wish.zone or subscriber.zone
+    subscription.language = wish.language
+    subscription.zone = subscriber.zone or ""
 
 
 async def _activate(
@@ -278,7 +294,10 @@ async def _activate(
     newest = select(col(Counter.value)).where(col(Counter.name) == "seq")
     subscription.cursor = (await session.execute(newest)).scalar_one_or_none() or 0
     subscription.state = SubscriptionState.ACTIVE
+    subscription.resume = Resume.CATCH_UP
     subscription.confirmed_at = now
+    newsletter = await session.get_one(Newsletter, subscription.newsletter_id)
+    subscription.welcome_at = now if newsletter.welcome_items and what == "confirmed" else None
     subscription.consent_how = how
     subscription.consent_text = consent_text
     evidence = {
@@ -292,12 +311,13 @@ async def _activate(
     log.info("subscribed", subscription=subscription.id, by=by, cursor=subscription.cursor)
 
 
-async def _skip_leftovers(session: AsyncSession, subscription_id: int, now: datetime) -> None:
+async def _skip_leftovers(session: AsyncSession, subscription: Subscription, now: datetime) -> None:
     """A digest still unsent from an earlier time here is not sent: they begin from now."""
     await session.execute(
         update(Delivery)
         .where(
-            col(Delivery.subscription_id) == subscription_id,
+            col(Delivery.subscriber_id) == subscription.subscriber_id,  # which has an index
+            col(Delivery.subscription_id) == subscription.id,
             col(Delivery.edition_id).is_not(None),
             col(Delivery.state).in_([DeliveryState.PENDING, DeliveryState.DEFERRED]),
         )

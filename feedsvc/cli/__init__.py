@@ -41,19 +41,26 @@ def version() -> None:
 
 def _register() -> None:
     from feedsvc.cli import (
+        announce,
         articles,
         check_config,
+        correct,
         deliveries,
         demo,
         dkim,
         editions,
+        explain,
         export,
         feeds,
+        notes,
         rehearse,
+        replay,
+        schedules,
         send,
         sending,
         serve,
         subscribers,
+        trial,
     )
 
     serve.register(app)
@@ -62,9 +69,16 @@ def _register() -> None:
     articles.register(app)
     feeds.register(app)
     export.register(app)
+    schedules.register(app)
     rehearse.register(app)
+    replay.register(app)
+    explain.register(app)
     send.register(app)
+    trial.register(app)
+    announce.register(app)
+    correct.register(app)
     editions.register(app)
+    notes.register(app)
     sending.register(app)
     subscribers.register(app)
     deliveries.register(app)
@@ -81,6 +95,10 @@ def main() -> None:
     from feedsvc.cli.output import is_debugging, say_error, take_any_text
 
     take_any_text()
+    for word in sys.argv[1:]:
+        if not _is_text(word) and not os.path.exists(word.rpartition("=")[2]):
+            say_error(f"{word!r} is not written in UTF-8, the encoding that everything here has")
+            sys.exit(2)
     try:
         app()
     except ConfigError as error:
@@ -102,3 +120,12 @@ def main() -> None:
             " for example: feedsvc --debug check-config"
         )
         sys.exit(1)
+
+
+def _is_text(word: str) -> bool:
+    """Whether an argument could be decoded; files may have names that cannot."""
+    try:
+        word.encode()
+    except UnicodeEncodeError:
+        return False
+    return True

@@ -114,12 +114,13 @@ def trace(
     as_json: JsonOption = False,
     config: ConfigOption = None,
 ) -> None:
-    """Show where an article has been: source, revision, feeds, editions, deliveries by state.
+    """Show where an article has been: source, story, feeds, editions, deliveries by state.
 
     Example: `feedsvc trace old-street-library`
     """
 
     async def work(app: "App") -> dict[str, Any]:
+        from feedsvc.articles.lookup import list_story_mates
         from feedsvc.editions.appearances import load_appearances
         from feedsvc.feeds.fragment_store import find_feeds
 
@@ -127,8 +128,13 @@ def trace(
             found = await _find_article(session, article, list(app.sources))
             appearances = await load_appearances(session, found.id or 0)
             feeds = await find_feeds(session, found.id or 0)
+            mates = await list_story_mates(session, found)
         return {
             "article": found.model_dump(exclude={"content", "summary", "fingerprint"}),
+            "same_story": [
+                one.model_dump(include={"id", "guid", "source", "source_key", "title", "state"})
+                for one in mates
+            ],
             "feeds": feeds,
             "editions": [asdict(one) for one in appearances],
         }
@@ -165,6 +171,11 @@ def _print_trace(traced: dict[str, Any]) -> None:
     say(f"  state      {state}" + (f", number {article['seq']}" if article["seq"] else ""))
     say(f"  published  {article['published_at']:%Y-%m-%d %H:%M} UTC")
     say(f"  announced  {'yes' if article['announce'] else 'no: it was there at the first scan'}")
+    if article["weight"]:
+        say(f"  weight     {article['weight']}")
+    for one in traced["same_story"]:
+        where = f"{one['source']}: {one['source_key']}"
+        say(f"  same story {one['id']} {one['title']} ({where}, {one['state']})")
     if article["set_aside"]:
         say(f"  set aside  {article['set_aside']}")
     say(f"  feeds      {', '.join(traced['feeds']) or 'none'}")

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from feedsvc.cli.options import ConfigOption, JsonOption, run_with_app
+from feedsvc.cli.options import MAX_ID, ConfigOption, JsonOption, run_with_app
 from feedsvc.cli.output import print_json, print_table, say, say_time
 
 if TYPE_CHECKING:
@@ -16,10 +16,11 @@ if TYPE_CHECKING:
     from feedsvc.deliveries.settle import DoubtfulDelivery, Settled
 
 IdsArgument = Annotated[
-    list[int] | None, typer.Argument(help="Ids as `deliveries uncertain list` shows them.")
+    list[int] | None,
+    typer.Argument(max=MAX_ID, help="Ids as `deliveries uncertain list` shows them."),
 ]
 EditionOption = Annotated[
-    int | None, typer.Option("--edition", help="All mails in doubt of this edition.")
+    int | None, typer.Option("--edition", max=MAX_ID, help="All mails in doubt of this edition.")
 ]
 AllOption = Annotated[bool, typer.Option("--all", help="All mails in doubt.")]
 
@@ -43,7 +44,9 @@ def register(app: typer.Typer) -> None:
 
 
 def list_(
-    edition: Annotated[int | None, typer.Option(help="Only mails of this edition.")] = None,
+    edition: Annotated[
+        int | None, typer.Option(max=MAX_ID, help="Only mails of this edition.")
+    ] = None,
     limit: Annotated[int, typer.Option(min=1, max=10_000, help="How many at most.")] = 100,
     as_json: JsonOption = False,
     config: ConfigOption = None,

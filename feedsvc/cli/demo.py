@@ -175,7 +175,7 @@ def _announce(folder: Path) -> "Callable[[App, int], None]":
 async def _tell(app: "App", folder: Path) -> None:
     """Follow the walk by its rows until the first digest is out."""
     from feedsvc.articles.publish import newest_seq
-    from feedsvc.editions.calendar import next_due_at
+    from feedsvc.editions.calendar import Rhythm, next_due_at
     from feedsvc.editions.progress import load_latest_done
 
     while True:
@@ -185,7 +185,7 @@ async def _tell(app: "App", folder: Path) -> None:
             break
         await asyncio.sleep(0.1)
     say(f"3. {published} articles are published; the feeds above have them.")
-    due_at = next_due_at("* * * * *", "UTC", app.clock())
+    due_at = next_due_at(Rhythm("* * * * *", "UTC"), app.clock())
     if due_at is not None:
         wait = (due_at - app.clock()).total_seconds()
         say(f"4. The digest is due at {due_at:%H:%M:%S} UTC, in {wait:.0f} s …")

@@ -111,8 +111,13 @@ def cancel(
             async with app.database.write() as session:
                 ended = await finish_cancelled(session, PIECE, app.clock())
         async with app.database.read() as session:
-            dropped = (await list_edition(session, edition)).dropped
-        return {**await _standing(app, edition), "changed": changed, "dropped": dropped}
+            line = await list_edition(session, edition)
+        return {
+            **await _standing(app, edition),
+            "kind": line.kind.value,
+            "changed": changed,
+            "dropped": line.dropped,
+        }
 
     found = run_with_app(config, work)
     if as_json:
@@ -126,7 +131,7 @@ def cancel(
     )
     if found["dropped"] is not None:
         say(f"Its articles were dropped for {found['dropped']} subscribers.")
-    else:
+    elif found["kind"] == "digest":
         say("Its articles come with the next edition.")
     if hand := of.get("claimed", 0) + of.get("dot", 0):
         say(f"{hand} were on their way; those not handed over yet are not sent.")

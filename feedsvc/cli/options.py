@@ -23,8 +23,10 @@ ConfigOption = Annotated[
     ),
 ]
 NewsletterArgument = Annotated[str, typer.Argument(help="Key of the newsletter.")]
+#: No row has a larger id; asked for more, databases fail instead of finding nothing.
+MAX_ID = 2**31 - 1
 EditionArgument = Annotated[
-    int, typer.Argument(help="Id of the edition, as `feedsvc editions list` shows it.")
+    int, typer.Argument(max=MAX_ID, help="Id of the edition, as `feedsvc editions list` shows it.")
 ]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
 

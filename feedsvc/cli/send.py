@@ -51,18 +51,18 @@ def send(
             row = await find_newsletter(session, newsletter)
             edition_id = await fire_by_hand(session, row.newsletter, app.clock())
         with open_view(silent=as_json) as view:
-            return await _see_through(app, edition_id, view)
+            return await see_through(app, edition_id, view)
 
     report = run_with_app(config, work, renders=True)
     if as_json:
         print_json(report)
     else:
-        _print_report(report)
+        print_report(report)
     if report["relay_problem"] or report["state"] in ("paused", "cancelled"):
         raise typer.Exit(1)
 
 
-async def _see_through(app: "App", edition_id: int, view: "View") -> dict[str, Any]:
+async def see_through(app: "App", edition_id: int, view: "View") -> dict[str, Any]:
     """Send an edition, or follow whoever does, until it has ended or nothing more can be done."""
     from feedsvc.errors import SenderBusy
 
@@ -156,7 +156,7 @@ def _complain(*, beside: bool) -> None:
     )
 
 
-def _print_report(report: dict[str, Any]) -> None:
+def print_report(report: dict[str, Any]) -> None:
     say(f"edition {report['edition']}: {report['state']}")
     if report["reason"]:
         say(f"  {report['reason']}")

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from feedsvc.cli.options import ConfigOption, JsonOption, run_with_app
+from feedsvc.cli import subscriptions
+from feedsvc.cli.options import MAX_ID, ConfigOption, JsonOption, run_with_app
 from feedsvc.cli.output import console, print_json, say
 
 if TYPE_CHECKING:
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
 #: Recorded as evidence when the operator vouches for a consent.
 _VOUCHED = "The operator states that this person agreed to receive the newsletter."
 
+_LONGEST_NAME = 200
 #: Columns of a table that no terminal shows.
 _WIDE = 1000
 
@@ -37,9 +39,10 @@ _ANSWERS = {
 
 def register(app: typer.Typer) -> None:
     """Add the command group."""
-    group = typer.Typer(help="Add and list subscribers.", no_args_is_help=True)
+    group = typer.Typer(help="Who gets what, when, and their choices.", no_args_is_help=True)
     group.command("add")(add)
     group.command("list")(list_)
+    subscriptions.add_to(group)
     app.add_typer(group, name="subscribers")
 
 
@@ -57,6 +60,9 @@ def add(
     topic: Annotated[
         list[str] | None, typer.Option(help="Only articles with this topic; may be repeated.")
     ] = None,
+    zone: Annotated[
+        str | None, typer.Option(help="Their time zone, such as Asia/Shanghai.")
+    ] = None,
     confirmed: Annotated[
         bool,
         typer.Option(
@@ -70,17 +76,20 @@ def add(
 
     Example: `feedsvc subscribers add li.lei@example.com --newsletter daily --name 李雷`
     """
+    from feedsvc.audience.preferences import is_plain, read_language
     from feedsvc.errors import InvalidAddress
     from feedsvc.kit.addresses import parse_address
-    from feedsvc.kit.texts import LANGUAGES
 
     parsed = parse_address(address)
     if parsed.smtputf8:
         raise InvalidAddress("letters beyond ASCII before the @ cannot be mailed to yet")
-    if language and language.replace("_", "-").split("-")[0].lower() not in LANGUAGES:
-        raise typer.BadParameter(f"mails are written in: {', '.join(LANGUAGES)}")
+    if len(name) > _LONGEST_NAME or not is_plain(name):
+        raise typer.BadParameter(f"a name is one line of at most {_LONGEST_NAME} characters")
+    language = read_language(language) if language else None
 
-    wanted = _Wanted(parsed, newsletter, schedule, name, language, tuple(topic or ()), confirmed)
+    wanted = _Wanted(
+        parsed, newsletter, schedule, name, language, zone, tuple(topic or ()), confirmed
+    )
     say(run_with_app(config, partial(_subscribe, wanted=wanted)))
 
 
@@ -93,6 +102,7 @@ class _Wanted:
     schedule: str | None
     name: str
     language: str | None
+    zone: str | None
     topics: tuple[str, ...]
     confirmed: bool
 
@@ -112,7 +122,7 @@ async def _subscribe(app: "App", wanted: _Wanted) -> str:
             "address": wanted.address,
             "name": wanted.name,
             "language": wanted.language or newsletter.language,
-            "zone": None,
+            "zone": wanted.zone,
             "topics": wanted.topics,
             "now": now,
         }
@@ -131,7 +141,10 @@ async def _subscribe(app: "App", wanted: _Wanted) -> str:
     if subscription.state is SubscriptionState.UNSUBSCRIBED:
         return "They have unsubscribed; only their own confirmation brings them back."
     if before is SubscriptionState.ACTIVE:
-        return "They are subscribed already; nothing was changed."
+        return _ANSWERS["subscribed"]
+    if before is SubscriptionState.PAUSED:
+        resume = f"feedsvc subscribers resume {wanted.address.wire} {newsletter.key}"
+        return f"They are subscribed, and pause; nothing was changed. Let them go on: {resume}"
     return (
         f"Subscribed to {newsletter.key}, {schedule.key}. Articles published from now on are"
         " theirs."
@@ -162,7 +175,9 @@ def list_(
         str | None, typer.Option(help="Only pending, active, paused or unsubscribed.")
     ] = None,
     limit: Annotated[int, typer.Option(min=1, max=1000, help="How many at most.")] = 100,
-    after: Annotated[int, typer.Option(help="Continue after this subscription id.")] = 0,
+    after: Annotated[
+        int, typer.Option(max=MAX_ID, help="Continue after this subscription id.")
+    ] = 0,
     as_json: JsonOption = False,
     config: ConfigOption = None,
 ) -> None:

@@ -30,6 +30,7 @@ class Claim(ClaimedDelivery):
 
     doubts: int
     crashes: int
+    has_window: bool
     is_failing: bool
     newsletter: str
     #: Domain of the newsletter's From.
@@ -41,7 +42,7 @@ class Claim(ClaimedDelivery):
         return Facts(
             self.id,
             self.attempt,
-            self.notice_id is not None,
+            self.has_window,
             self.doubts,
             self.crashes,
             self.expires_at,
@@ -145,8 +146,8 @@ def _claim(row: Sequence[Any], sending: Sending) -> Claim:
     (
         delivery_id, attempt, subscriber_id, fixed_address, edition_id, cohort_id, subscription_id,
         notice_id, date_at, expires_at, signed_with, doubts, crashes, address, name, language,
-        address_state,
-    ) = row[:17]  # fmt: skip
+        address_state, _, from_seq,
+    ) = row[:19]  # fmt: skip
     return Claim(
         id=delivery_id,
         attempt=attempt + 1,
@@ -164,6 +165,7 @@ def _claim(row: Sequence[Any], sending: Sending) -> Claim:
         signed_with=signed_with,
         doubts=doubts,
         crashes=crashes,
+        has_window=from_seq is not None,
         is_failing=address_state == AddressState.FAILING,
         newsletter=sending.newsletter or "",
         sender_domain=sending.sender_domain,

@@ -22,7 +22,11 @@ class Settling(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Doubt:
-    """A mail in doubt, and where its reader stands. Of a notice all below `address` is None."""
+    """A mail in doubt, and where its reader stands. Of a notice all below `address` is None.
+
+    Announcements and their like have no window: no cursor moves for them, and no digest repeats
+    them or stands in their way.
+    """
 
     id: int
     state: DeliveryState
@@ -36,15 +40,20 @@ class Doubt:
     cursor: int | None
     from_seq: int | None
     cut_seq: int | None
-    #: Another digest for the same subscription is open.
+    #: Another mail with a window for the same subscription is open.
     under_way: bool
     #: Nobody else can change the subscription until we are through.
     is_ours: bool
 
     @property
     def is_notice(self) -> bool:
-        """A mail without articles."""
+        """A mail that no edition is behind."""
         return self.edition is None
+
+    @property
+    def has_window(self) -> bool:
+        """Whether its articles come in the next digest, should it not have arrived."""
+        return self.from_seq is not None
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +69,7 @@ def choose_change(how: Settling, doubt: Doubt) -> Change | str:
     """What a decision makes of a mail in doubt; or why nothing, in words."""
     if doubt.state not in (DeliveryState.HELD, DeliveryState.UNCERTAIN):
         return "not in doubt (any more)"
-    if not doubt.is_notice and not doubt.is_ours:
+    if doubt.has_window and not doubt.is_ours:
         return "being changed at this moment; say it again"
     match how:
         case Settling.ARRIVED:
@@ -86,23 +95,23 @@ def _again(doubt: Doubt) -> Change | str:
         return skip
     if doubt.edition is EditionState.CANCELLED:
         return "its edition was cancelled"
-    if doubt.under_way:
+    if doubt.has_window and doubt.under_way:
         return "another mail to the same person is under way"
-    is_carried = doubt.state is DeliveryState.UNCERTAIN and not doubt.is_notice
+    is_carried = doubt.state is DeliveryState.UNCERTAIN and doubt.has_window
     if is_carried and not _has_open_window(doubt):
         return "its articles came with a later edition"
     said = _say("sent once more, as the operator says", doubt)
     # Its window is settled when it arrives. Should it not, its articles come in the next digest;
     # but not if later ones were mailed since, which going back would repeat.
-    reopens = not doubt.is_notice and not is_carried and doubt.cursor == doubt.cut_seq
+    reopens = doubt.has_window and not is_carried and doubt.cursor == doubt.cut_seq
     return Change(DeliveryState.PENDING, said, doubt.from_seq if reopens else None)
 
 
 def _carry(doubt: Doubt) -> Change | str:
     if doubt.state is DeliveryState.UNCERTAIN:
-        return "carried already"
+        return "carried already" if doubt.has_window else "given up already"
     said = _say("not repeated, as the operator says", doubt)
-    if doubt.is_notice:
+    if not doubt.has_window:
         return Change(DeliveryState.UNCERTAIN, said)
     # What was settled after it stays settled: going back would repeat it.
     if doubt.under_way or doubt.cursor != doubt.cut_seq:

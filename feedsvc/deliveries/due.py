@@ -198,6 +198,7 @@ def due_rows() -> Select[*tuple[Any, ...]]:
             # As text: an enum looked up for every row costs more than the row.
             type_coerce(col(Subscriber.state), String).label("address_state"),
             type_coerce(col(Subscription.state), String).label("subscription_state"),
+            col(Delivery.from_seq),
         )
         .join(Subscriber, col(Subscriber.id) == col(Delivery.subscriber_id))
         .outerjoin(Subscription, col(Subscription.id) == col(Delivery.subscription_id))

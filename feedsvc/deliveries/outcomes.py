@@ -46,6 +46,7 @@ class Policy:
 
     first_retry: timedelta
     uncertain_digests: Uncertain
+    #: Of all mail that has no window.
     uncertain_notices: Uncertain
 
     @classmethod
@@ -64,7 +65,9 @@ class Facts:
 
     id: int
     attempt: int
-    is_notice: bool
+    #: Its articles come in the next digest should it not arrive. Notices, announcements and their
+    #: like have none: nothing stands in for them.
+    has_window: bool
     doubts: int
     crashes: int
     expires_at: datetime
@@ -213,7 +216,7 @@ def _decide_later(
 
 def _decide_doubt(facts: Facts, result: SendResult, now: datetime, policy: Policy) -> Outcome:
     doubts = facts.doubts + 1
-    choice = policy.uncertain_notices if facts.is_notice else policy.uncertain_digests
+    choice = policy.uncertain_digests if facts.has_window else policy.uncertain_notices
     silence = result.text or "no reply"
     if choice == "hold":
         return Outcome(

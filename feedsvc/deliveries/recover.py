@@ -140,7 +140,7 @@ def _in_hand() -> Any:
             col(Delivery.attempt),
             col(Delivery.state),
             col(Delivery.worker),
-            col(Delivery.notice_id),
+            col(Delivery.from_seq),
             col(Delivery.doubts),
             col(Delivery.crashes),
             col(Delivery.expires_at),
@@ -152,7 +152,7 @@ def _in_hand() -> Any:
 
 def _facts(row: Row[*tuple[Any, ...]]) -> Facts:
     return Facts(
-        row.id, row.attempt, row.notice_id is not None, row.doubts, row.crashes, row.expires_at
+        row.id, row.attempt, row.from_seq is not None, row.doubts, row.crashes, row.expires_at
     )
 
 

@@ -1,7 +1,7 @@
 """Carry out what a person decides about mail in doubt.
 
     held       no reply came, and it waits for a person; its window counts as mailed
-    uncertain  no reply came, and policy was carried out; a digest's window stays open
+    uncertain  no reply came, and policy was carried out; its window, if it has one, stays open
 
 Rows change beside whoever is sending; what is decided, and why not, stands in doubts.py.
 """
@@ -16,7 +16,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from sqlmodel import col
 
 from feedsvc.deliveries.doubts import Change, Doubt, Settling, choose_change
-from feedsvc.model.delivery import IS_OPEN, IS_TROUBLED, Delivery, DeliveryState
+from feedsvc.model.delivery import HAS_OPEN_WINDOW, IS_TROUBLED, Delivery, DeliveryState
 from feedsvc.model.edition import Edition, EditionState
 from feedsvc.model.subscriber import Subscriber, Subscription
 
@@ -128,7 +128,7 @@ async def settle_doubts(
         again = change.state is DeliveryState.PENDING
         if doubt.subscription_id is not None:
             cursor = cursor if change.cursor is None else change.cursor
-            seen[doubt.subscription_id] = (cursor, under_way or again)
+            seen[doubt.subscription_id] = (cursor, under_way or (again and doubt.has_window))
         if again and row.edition_id is not None:
             opened.add(row.edition_id)
     await _reopen(session, opened)
@@ -149,7 +149,7 @@ async def _load(
     ours = {row[0] for row in held.all()}
     open_ones = await session.execute(
         select(col(Delivery.subscription_id)).where(
-            col(Delivery.subscription_id).in_(ours), col(Delivery.edition_id).is_not(None), IS_OPEN
+            col(Delivery.subscription_id).in_(ours), HAS_OPEN_WINDOW
         )
     )
     under_way = {row[0] for row in open_ones.all()}
@@ -227,6 +227,9 @@ async def _apply(
 
 async def _reopen(session: AsyncSession, edition_ids: Iterable[int]) -> None:
     if ids := sorted(edition_ids):
+        # Held: one that is being closed this moment has been when this goes on.
+        held = select(col(Edition.id)).where(col(Edition.id).in_(ids)).order_by(col(Edition.id))
+        await session.execute(held.with_for_update(key_share=True))
         await session.execute(
             update(Edition)
             .where(col(Edition.id).in_(ids), col(Edition.state) == EditionState.DONE)

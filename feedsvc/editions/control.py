@@ -9,14 +9,32 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import ColumnElement, CursorResult, and_, exists, func, not_, select, update
+from sqlalchemy import (
+    ColumnElement,
+    CursorResult,
+    and_,
+    case,
+    exists,
+    literal,
+    not_,
+    select,
+    update,
+)
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlmodel import col
 
-from feedsvc.editions.readers import is_reader
+from feedsvc.editions.readers import is_reader, load_zones
+from feedsvc.editions.wall_clock import find_zone
 from feedsvc.errors import EditionOver, NotFound
-from feedsvc.model.delivery import IS_OPEN, IS_WAITING, Delivery, DeliveryState
-from feedsvc.model.edition import OPEN_EDITIONS, Edition, EditionState, Wave
+from feedsvc.model.delivery import (
+    HAS_OPEN_WINDOW,
+    IS_OPEN,
+    IS_WAITING,
+    Delivery,
+    DeliveryState,
+)
+from feedsvc.model.edition import OPEN_EDITIONS, Edition, EditionKind, EditionState, Wave
+from feedsvc.model.newsletter import Schedule
 from feedsvc.model.subscriber import Subscriber, Subscription
 
 #: Rows changed in one transaction at most.
@@ -24,6 +42,7 @@ PIECE = 500
 
 _RUNNING = (EditionState.COMPOSING, EditionState.FROZEN, EditionState.SENDING)
 _CARRIED_OVER = "cancelled by the operator; its articles come with the next edition"
+_FOR_GOOD = "cancelled by the operator; who has not got it will not"
 _DROPPED = "cancelled by the operator, its articles too: who has not got them will not"
 
 
@@ -32,7 +51,7 @@ async def pause_edition(session: AsyncSession, edition_id: int, reason: str, now
 
     Raises:
         NotFound: there is no such edition.
-        EditionOver: it has ended.
+        EditionOver: it has ended, or is a draft.
     """
     values = {"state": EditionState.PAUSED, "reason": reason, "paused_at": now}
     if await _move(session, edition_id, col(Edition.state).in_(_RUNNING), **values):
@@ -49,7 +68,7 @@ async def resume_edition(session: AsyncSession, edition_id: int) -> bool:
 
     Raises:
         NotFound: there is no such edition.
-        EditionOver: it has ended.
+        EditionOver: it has ended, or is a draft.
     """
     paused, frozen_at = col(Edition.state) == EditionState.PAUSED, col(Edition.frozen_at)
     values: dict[str, Any] = {"reason": None, "paused_at": None}
@@ -61,22 +80,29 @@ async def resume_edition(session: AsyncSession, edition_id: int) -> bool:
     return False
 
 
-async def cancel_edition(session: AsyncSession, edition_id: int, *, drop: bool = False) -> bool:
+async def cancel_edition(
+    session: AsyncSession, edition_id: int, *, drop: bool = False, reason: str | None = None
+) -> bool:
     """Give an edition up; what was not sent of it is ended piece by piece by `finish_cancelled`.
 
     Args:
         drop: its articles are not carried over: the cursor of everybody whom it was for, and who
             has not been mailed, is moved to its cut. Otherwise the next edition takes them over.
             May be said of an edition that was cancelled without.
+        reason: why, where the operator did not say it.
 
     Returns:
         False when it was cancelled like that already.
 
     Raises:
         NotFound: there is no such edition.
-        EditionOver: it has ended otherwise.
+        EditionOver: it has ended otherwise; or its articles are to be dropped, and it settles
+            nobody's.
     """
     edition = await hold_edition(session, edition_id)
+    is_digest = edition.kind is EditionKind.DIGEST
+    if drop and not is_digest:
+        raise EditionOver(f"edition {edition_id} is no digest: it has no articles to be dropped")
     was_cancelled = edition.state is EditionState.CANCELLED
     if was_cancelled and (not drop or "dropped" in edition.counters):
         return False
@@ -86,7 +112,7 @@ async def cancel_edition(session: AsyncSession, edition_id: int, *, drop: bool =
         session,
         edition_id,
         state=EditionState.CANCELLED,
-        reason=_DROPPED if drop else _CARRIED_OVER,
+        reason=reason or (_DROPPED if drop else _CARRIED_OVER if is_digest else _FOR_GOOD),
         counters=edition.counters | ({"dropped": 0} if drop else {}),
         paused_at=None,
         done_at=None,
@@ -158,7 +184,7 @@ async def _skip_waiting(session: AsyncSession, edition_id: int, limit: int, now:
 
 async def _drop_windows(session: AsyncSession, edition: Edition, limit: int) -> int:
     """Move the cursors of some who were not mailed, but not while a mail to them is under way."""
-    cut_seq = await _load_cut(session, edition.id or 0)
+    cut_seq = await _load_cut(session, edition)
     rows = await session.execute(
         select(col(Subscription.id))
         .join(Subscriber, col(Subscriber.id) == col(Subscription.subscriber_id))
@@ -187,7 +213,7 @@ async def _is_through(session: AsyncSession, edition: Edition) -> bool:
         return False
     if "dropped" not in edition.counters:
         return True
-    cut_seq = await _load_cut(session, edition.id or 0)
+    cut_seq = await _load_cut(session, edition)
     lacking = (
         select(col(Subscription.id))
         .join(Subscriber, col(Subscriber.id) == col(Subscription.subscriber_id))
@@ -197,28 +223,51 @@ async def _is_through(session: AsyncSession, edition: Edition) -> bool:
     return (await session.execute(lacking)).first() is None
 
 
-def _lacks(edition: Edition, cut_seq: int) -> ColumnElement[bool]:
+def _lacks(edition: Edition, cut_seq: ColumnElement[int]) -> ColumnElement[bool]:
+    was_mailed = (
+        select(col(Delivery.id))
+        .where(
+            col(Delivery.edition_id) == edition.id,
+            col(Delivery.subscriber_id) == col(Subscription.subscriber_id),
+            col(Delivery.state).in_([DeliveryState.SENT, DeliveryState.HELD]),
+        )
+        .correlate(Subscription)
+        .exists()
+    )
     return and_(
-        is_reader(edition.newsletter_id, edition.schedule_id), col(Subscription.cursor) < cut_seq
+        is_reader(edition.newsletter_id, edition.schedule_id),
+        col(Subscription.cursor) < cut_seq,
+        not_(was_mailed),
     )
 
 
 def _is_under_way() -> ColumnElement[bool]:
     return (
         select(col(Delivery.id))
-        .where(
-            col(Delivery.subscription_id) == col(Subscription.id),
-            col(Delivery.edition_id).is_not(None),
-            IS_OPEN,
-        )
+        .where(col(Delivery.subscription_id) == col(Subscription.id), HAS_OPEN_WINDOW)
         .correlate(Subscription)
         .exists()
     )
 
 
-async def _load_cut(session: AsyncSession, edition_id: int) -> int:
-    newest = select(func.max(col(Wave.cut_seq))).where(col(Wave.edition_id) == edition_id)
-    return await session.scalar(newest) or 0
+async def _load_cut(session: AsyncSession, edition: Edition) -> ColumnElement[int]:
+    """The newest article that a subscription's mail of an edition held, or would have held.
+
+    That of the wave of its zone; of any wave where that has not come, and of a draft before there
+    is one.
+    """
+    rows = await session.execute(
+        select(col(Wave.zone), col(Wave.cut_seq)).where(col(Wave.edition_id) == edition.id)
+    )
+    cuts = {row[0]: row[1] for row in rows.all()}
+    newest = max([edition.cut_seq or 0, *cuts.values()])
+    if edition.open_until is None or edition.schedule_id is None:
+        return literal(newest)
+    schedule = await session.get_one(Schedule, edition.schedule_id)
+    there = await load_zones(session, edition.newsletter_id, edition.schedule_id)
+    of_zone = {one: cuts.get(find_zone(one, schedule.zone).key, newest) for one in there}
+    older = {zone: cut_seq for zone, cut_seq in of_zone.items() if cut_seq < newest}
+    return case(older, value=col(Subscription.zone), else_=newest) if older else literal(newest)
 
 
 async def hold_edition(session: AsyncSession, edition_id: int) -> Edition:
@@ -237,6 +286,8 @@ async def _expect(
     edition = await session.get(Edition, edition_id, populate_existing=True)
     if edition is None:
         raise NotFound(no_edition(edition_id))
+    if edition.state is EditionState.DRAFT:
+        raise edition_over(edition, "feedsvc editions approve lets it go, editions skip does not")
     if edition.state not in states:
         raise edition_over(edition, so)
 

@@ -1,281 +1,302 @@
-"""Write an edition's deliveries. Invisible to workers until the edition's one row is flipped.
+"""Write a wave's deliveries, set by set. Those of an edition's first wave are invisible to workers
+until the edition's one row is flipped.
 
-A crash anywhere before the flip leaves nothing to send; composing again with the same cut goes on
-where it stopped, because whoever has a delivery in this edition is not composed again.
+A crash anywhere leaves what is right: composing again with the same cut goes on where it stopped,
+because whoever has a delivery in this edition, or was moved on, is not composed again.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any, cast
+from typing import Any
 
-from sqlalchemy import exists, insert, select, update
+from sqlalchemy import (
+    ColumnElement,
+    DateTime,
+    Select,
+    and_,
+    case,
+    func,
+    literal,
+    not_,
+    select,
+    type_coerce,
+    update,
+)
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.ext.asyncio import AsyncSession
-from sqlalchemy.orm import QueryableAttribute, load_only
 from sqlmodel import col
 
-from feedsvc.editions.cohorts import CohortPlan, ReaderGroup
-from feedsvc.editions.compose import ArticleFacts, Item, select_announced
-from feedsvc.editions.readers import load_members, load_on_their_way
-from feedsvc.model.article import Article, ArticleState
-from feedsvc.model.delivery import IS_OPEN, PRIORITY_DIGEST, Delivery, DeliveryState
-from feedsvc.model.edition import (
-    Cohort,
-    CohortItem,
-    Edition,
-    EditionState,
-    ItemOutcome,
-    Wave,
+from feedsvc.editions.cohorts import Grouping, ReaderGroup
+from feedsvc.editions.compose import Item
+from feedsvc.editions.readers import Audience, Slice, has_open_window
+from feedsvc.model.delivery import (
+    HAS_OPEN_WINDOW,
+    PRIORITY_DIGEST,
+    Delivery,
+    DeliveryState,
 )
-from feedsvc.model.newsletter import Newsletter, Schedule
-from feedsvc.model.ports import Selection
-from feedsvc.model.subscriber import Subscription
+from feedsvc.model.edition import GroupOutcome, ReaderGroupRow
+from feedsvc.model.subscriber import Subscriber, Subscription
 
 #: Readers written in one transaction: well below a tenth of a second of write lock.
-CHUNK = 500
-
-#: All that deciding looks at: texts stay in the database.
-_FACTS = cast(
-    "tuple[QueryableAttribute[Any], ...]",
-    (
-        col(Article.seq),
-        col(Article.revision),
-        col(Article.published_at),
-        col(Article.state),
-        col(Article.source),
-        col(Article.section),
-        col(Article.topics),
-        col(Article.language),
-    ),
-)
+CHUNK = 1500
+#: Groups written in one transaction.
+_GROUPS = 200
 
 
-@dataclass(frozen=True, slots=True)
-class Composing:
-    """An edition being composed, with all that deciding about it needs."""
-
-    edition: Edition
-    wave: Wave
-    newsletter: Newsletter
-    schedule: Schedule | None
-
-    @property
-    def selection(self) -> Selection:
-        """Which articles the newsletter holds."""
-        stored = self.newsletter.selection
-        return Selection(**{name: frozenset(values) for name, values in stored.items()})
-
-
-@dataclass(frozen=True, slots=True)
-class RenderedCohort:
-    """A cohort's mail as rendered; `shown` of its mailed items fitted, in their order."""
-
-    subject: str
-    html: str
-    text: str
-    page: str
-    shown: int
-
-
-async def load_composing(session: AsyncSession, edition_id: int) -> Composing | None:
-    """An edition to be composed or followed up; None when there is nothing to do for it."""
-    row = (
-        await session.execute(
-            select(Edition, Wave, Newsletter, Schedule)
-            .join(Wave, col(Wave.edition_id) == col(Edition.id))
-            .join(Newsletter, col(Newsletter.id) == col(Edition.newsletter_id))
-            .outerjoin(Schedule, col(Schedule.id) == col(Edition.schedule_id))
-            .where(col(Edition.id) == edition_id)
-        )
-    ).first()
-    if row is None:
-        return None
-    edition, wave, newsletter, schedule = row
-    follow_up = edition.state in (EditionState.SENDING, EditionState.FROZEN) and wave.waiting > 0
-    if edition.state is not EditionState.COMPOSING and not follow_up:
-        return None
-    return Composing(edition, wave, newsletter, schedule)
-
-
-async def load_announced(
-    session: AsyncSession, selection: Selection, from_seq: int, cut_seq: int
-) -> list[ArticleFacts]:
-    """The announced articles of `(from_seq, cut_seq]` that a newsletter holds, in mail order."""
-    rows = await session.execute(
-        select(Article)
-        .options(load_only(*_FACTS))
-        .where(
-            col(Article.seq) > from_seq,
-            col(Article.seq) <= cut_seq,
-            col(Article.announce).is_(True),
-            col(Article.state).in_([ArticleState.PUBLISHED, ArticleState.WITHDRAWN]),
-        )
-    )
-    return select_announced(map(ArticleFacts.of, rows.scalars()), selection)
-
-
-async def load_articles(session: AsyncSession, items: Sequence[Item]) -> list[Article]:
-    """The articles a cohort's mail shows, in mail order."""
-    ids = [item.article_id for item in items if item.outcome is ItemOutcome.MAILED]
-    rows = await session.execute(select(Article).where(col(Article.id).in_(ids)))
-    by_id = {article.id: article for article in rows.scalars()}
-    return [by_id[article_id] for article_id in ids]
-
-
-async def store_cohort(
-    session: AsyncSession, edition_id: int, plan: CohortPlan, theme: str, rendered: RenderedCohort
-) -> int:
-    """Keep a rendered cohort and what became of each article; its id. Once an edition and key."""
+async def store_groups(
+    session: AsyncSession,
+    wave_id: int,
+    groups: Sequence[ReaderGroup],
+    grouping: Grouping,
+    cohort_ids: Mapping[str, int],
+) -> None:
+    """Keep what each group of a wave gets; again for the same groups: the latest word holds."""
     make = sqlite.insert if session.get_bind().dialect.name == "sqlite" else postgresql.insert
-    cohort_id = await session.scalar(
-        make(Cohort)
-        .values(
-            edition_id=edition_id,
-            content_key=plan.key,
-            language=plan.language,
-            theme=theme,
-            subject=rendered.subject,
-            html=rendered.html,
-            text=rendered.text,
-            page=rendered.page,
+    rows = [_group_row(wave_id, group, grouping, cohort_ids) for group in groups]
+    for start in range(0, len(rows), _GROUPS):
+        statement = make(ReaderGroupRow)
+        statement = statement.on_conflict_do_update(
+            index_elements=["wave_id", "from_seq", "topics", "language", "carried", "had"],
+            set_={name: statement.excluded[name] for name in ("outcome", "cohort_id", "reasons")},
         )
-        .on_conflict_do_nothing(index_elements=["edition_id", "content_key"])
-        .returning(col(Cohort.id))
-    )
-    if cohort_id is None:
-        return await find_cohort(session, edition_id, plan.key) or 0
-    await session.execute(
-        insert(CohortItem),
-        [
-            {
-                "cohort_id": cohort_id,
-                "article_id": item.article_id,
-                "revision": item.revision,
-                "position": position,
-                "outcome": outcome,
-            }
-            for position, (item, outcome) in enumerate(_fitted(plan.items, rendered.shown))
-        ],
-    )
-    return int(cohort_id)
+        await session.execute(statement, rows[start : start + _GROUPS])
 
 
-async def find_cohort(session: AsyncSession, edition_id: int, key: str) -> int | None:
-    """The id of a cohort rendered earlier, by its content key."""
-    return await session.scalar(
-        select(col(Cohort.id)).where(
-            col(Cohort.edition_id) == edition_id, col(Cohort.content_key) == key
+def _group_row(
+    wave_id: int, group: ReaderGroup, grouping: Grouping, cohort_ids: Mapping[str, int]
+) -> dict[str, Any]:
+    key = grouping.cohort_of.get(group)
+    left_out = grouping.left_out.get(group)
+    return {
+        "wave_id": wave_id,
+        "from_seq": group.from_seq,
+        "topics": list(group.topics),
+        "language": group.language,
+        "carried": group.carried,
+        "had": group.had,
+        "outcome": left_out.outcome if left_out else GroupOutcome.MAILED,
+        "cohort_id": cohort_ids[key] if key is not None else None,
+        "reasons": _reasons(left_out.items) if left_out else {},
+        "readers": group.readers,
+    }
+
+
+def _reasons(items: Sequence[Item]) -> dict[str, str]:
+    return {str(item.article_id): item.outcome.value for item in items}
+
+
+async def load_stops(session: AsyncSession, one: Slice, chunk: int = CHUNK) -> list[int]:
+    """The last ids of the chunks of a slice, in their order; empty when nobody is in it.
+
+    Args:
+        chunk: readers in one.
+    """
+    numbered = (
+        select(
+            col(Subscription.id).label("id"),
+            func.row_number().over(order_by=col(Subscription.id)).label("number"),
         )
+        .where(one.holds())
+        .subquery()
     )
-
-
-def _fitted(items: Sequence[Item], shown: int) -> list[tuple[Item, ItemOutcome]]:
-    """Outcomes after rendering: mailed items that did not fit are counted as more."""
-    outcomes = []
-    for item in items:
-        outcome = item.outcome
-        if outcome is ItemOutcome.MAILED:
-            if shown > 0:
-                shown -= 1
-            else:
-                outcome = ItemOutcome.AND_MORE
-        outcomes.append((item, outcome))
-    return outcomes
+    full = await session.execute(
+        select(numbered.c.id).where(numbered.c.number % chunk == 0).order_by(numbered.c.id)
+    )
+    stops = [row[0] for row in full.all()]
+    last = await session.scalar(select(func.max(col(Subscription.id))).where(one.holds()))
+    return stops if last is None or last in stops[-1:] else [*stops, last]
 
 
 async def store_chunk(
     session: AsyncSession,
-    composing: Composing,
-    group: ReaderGroup,
-    cohort_id: int | None,
+    audience: Audience,
+    one: Slice,
+    waves: Mapping[str, int] | int,
     *,
     after_id: int,
+    stop_id: int,
+    outcomes: frozenset[GroupOutcome],
     now: datetime,
     expires_after: timedelta,
-) -> int | None:
-    """Write deliveries for the next readers of a group, or move them on when nothing matched.
+    spread: timedelta = timedelta(),
+) -> None:
+    """Write the mails of the readers `(after_id, stop_id]` of a slice, and move on who gets none.
 
     What is still unsent of earlier editions is superseded: its window is part of this one. A mail
-    that a worker has taken is left alone, and its reader waits for a follow-up.
+    that a worker has taken is left alone, and its reader waits for a follow-up. A period that is
+    dropped takes nothing back: what was not missed still goes.
 
     Args:
-        cohort_id: None when nothing matched this group: cursors move to the cut.
-
-    Returns:
-        The last subscription id looked at; None when the group is finished.
+        waves: the wave they are of; or that of each zone, as it stands in their rows, where several
+            with one cut are written together.
+        outcomes: what the groups of the waves came to.
+        spread: mails leave at random within so long.
     """
-    edition, cut_seq = composing.edition, composing.wave.cut_seq
-    members = await load_members(session, edition, group, after_id, CHUNK)
-    if not members:
-        return None
-    # First take back what can be taken back; what is open after that has been claimed.
-    await _supersede(session, composing, list(members), now)
-    on_their_way = await load_on_their_way(session, list(members))
-    free = {sub: person for sub, person in members.items() if sub not in on_their_way}
-    if free and cohort_id is None:
+    theirs = and_(one.holds(), col(Subscription.id) > after_id, col(Subscription.id) <= stop_id)
+    if session.get_bind().dialect.name == "postgresql":
+        # Nobody leaves, or changes what they chose, between this and their mail.
         await session.execute(
-            update(Subscription)
-            .where(col(Subscription.id).in_(free), col(Subscription.cursor) == group.from_seq)
-            .values(cursor=cut_seq)
+            select(col(Subscription.id))
+            .where(theirs)
+            # In the order in which workers hold them, too.
+            .order_by(col(Subscription.id))
+            .with_for_update(key_share=True)
         )
-    elif free and cohort_id is not None:
-        rows = [
-            _delivery(composing, group, cohort_id, sub, person, now, expires_after)
-            for sub, person in free.items()
-        ]
-        # Another node may be composing the same edition: whoever is second adds nothing.
-        make = sqlite.insert if session.get_bind().dialect.name == "sqlite" else postgresql.insert
-        await session.execute(make(Delivery).on_conflict_do_nothing(), rows)
-    return max(members)
+    if outcomes != {GroupOutcome.DROPPED}:
+        # First take back what can be taken back; what is open after that has been claimed.
+        await _supersede(session, audience, theirs, now)
+    wave_id = waves if isinstance(waves, int) else _wave_of(waves)
+    if GroupOutcome.MAILED in outcomes:
+        await _write_mails(session, audience, theirs, wave_id, now, expires_after, spread)
+    if outcomes & {GroupOutcome.NOTHING, GroupOutcome.DROPPED}:
+        await _move_on(session, audience, theirs, wave_id)
+    if GroupOutcome.CARRIED in outcomes:
+        await _carry_over(session, audience, theirs, wave_id)
 
 
-def _delivery(
-    composing: Composing,
-    group: ReaderGroup,
-    cohort_id: int,
-    subscription_id: int,
-    subscriber_id: int,
+async def _write_mails(
+    session: AsyncSession,
+    audience: Audience,
+    theirs: ColumnElement[bool],
+    wave_id: ColumnElement[int] | int,
     now: datetime,
     expires_after: timedelta,
-) -> Mapping[str, object]:
-    return {
-        "edition_id": composing.edition.id,
-        "subscriber_id": subscriber_id,
-        "subscription_id": subscription_id,
-        "cohort_id": cohort_id,
-        "priority": PRIORITY_DIGEST,
-        "from_seq": group.from_seq,
-        "cut_seq": composing.wave.cut_seq,
-        "state": DeliveryState.PENDING,
-        "next_at": now,
-        "expires_at": now + expires_after,
-        "changed_at": now,
+    spread: timedelta,
+) -> None:
+    is_sqlite = session.get_bind().dialect.name == "sqlite"
+    values: dict[str, Any] = {
+        "edition_id": literal(audience.edition_id),
+        "subscriber_id": col(Subscription.subscriber_id),
+        "subscription_id": col(Subscription.id),
+        "cohort_id": col(ReaderGroupRow.cohort_id),
+        "priority": literal(PRIORITY_DIGEST),
+        "from_seq": col(Subscription.cursor),
+        "cut_seq": literal(audience.cut_seq),
+        "state": literal(DeliveryState.PENDING.value),
+        "attempt": literal(0),
+        "crashes": literal(0),
+        "doubts": literal(0),
+        "next_at": _spread_over(spread, now, audience.edition_id, is_sqlite),
+        "expires_at": _instant(now + expires_after + spread),
+        "changed_at": _instant(now),
     }
+    rows = _members(audience, theirs, wave_id, *values.values()).where(
+        col(ReaderGroupRow.cohort_id).is_not(None)
+    )
+    # Another node may be composing the same wave: whoever is second adds nothing.
+    make = sqlite.insert if is_sqlite else postgresql.insert
+    await session.execute(make(Delivery).from_select(list(values), rows).on_conflict_do_nothing())
+
+
+def _members(
+    audience: Audience,
+    theirs: ColumnElement[bool],
+    wave_id: ColumnElement[int] | int,
+    *columns: Any,
+) -> Select[Any]:
+    """Those not dealt with yet, each with what was decided about their group."""
+    return (
+        select(*columns)
+        .select_from(Subscription)
+        .join(Subscriber, col(Subscriber.id) == col(Subscription.subscriber_id))
+        .join(
+            ReaderGroupRow,
+            and_(
+                col(ReaderGroupRow.wave_id) == wave_id,
+                col(ReaderGroupRow.from_seq) == col(Subscription.cursor),
+                col(ReaderGroupRow.topics) == col(Subscription.topics),
+                col(ReaderGroupRow.language) == col(Subscription.language),
+                col(ReaderGroupRow.carried) == audience.carried(),
+                col(ReaderGroupRow.had) == audience.had(),
+            ),
+        )
+        .where(theirs, audience.lacks(), not_(has_open_window()))
+    )
+
+
+def _wave_of(waves: Mapping[str, int]) -> ColumnElement[int]:
+    """The wave of a subscription, by its zone."""
+    return case(waves, value=col(Subscription.zone), else_=None)
+
+
+async def _move_on(
+    session: AsyncSession,
+    audience: Audience,
+    theirs: ColumnElement[bool],
+    wave_id: ColumnElement[int] | int,
+) -> None:
+    """Settle the windows of those for whom there is nothing."""
+    moved = _members(audience, theirs, wave_id, col(Subscription.id)).where(
+        col(ReaderGroupRow.outcome).in_([GroupOutcome.NOTHING, GroupOutcome.DROPPED])
+    )
+    await _change(session, audience, moved, cursor=audience.cut_seq)
+
+
+async def _carry_over(
+    session: AsyncSession,
+    audience: Audience,
+    theirs: ColumnElement[bool],
+    wave_id: ColumnElement[int] | int,
+) -> None:
+    """Note that there was too little for a mail; the window stays open."""
+    carried = _members(audience, theirs, wave_id, col(Subscription.id)).where(
+        col(ReaderGroupRow.outcome) == GroupOutcome.CARRIED
+    )
+    await _change(
+        session,
+        audience,
+        carried,
+        carried=audience.carried() + 1,
+        carried_from=col(Subscription.cursor),
+        carried_by=audience.edition_id,
+    )
+
+
+async def _change(
+    session: AsyncSession, audience: Audience, ids: Select[Any], **values: Any
+) -> None:
+    found = ids.subquery()
+    await session.execute(
+        update(Subscription)
+        .where(
+            col(Subscription.id).in_(select(found.c.id)),
+            # Asked again of the row as it is when its turn comes: no cursor goes back.
+            col(Subscription.cursor) < audience.cut_seq,
+        )
+        .values(**values)
+        .execution_options(synchronize_session=False)
+    )
 
 
 async def _supersede(
-    session: AsyncSession, composing: Composing, subscription_ids: Sequence[int], now: datetime
+    session: AsyncSession,
+    audience: Audience,
+    theirs: ColumnElement[bool],
+    now: datetime,
 ) -> None:
     """Take back unsent mails of other editions whose open window this one covers.
 
     An edition with a later cut keeps its mail, whichever is composed first. A mail that was held
     and goes again, at the operator's word, after later ones has no open window: it goes first.
     """
-    its_window_is_open = exists().where(
-        col(Subscription.id) == col(Delivery.subscription_id),
-        col(Subscription.cursor) == col(Delivery.from_seq),
+    # From the readers to their open mails: those of other slices are not looked at.
+    taken_back = (
+        select(col(Delivery.id))
+        .select_from(Subscription)
+        .join(Delivery, col(Delivery.subscription_id) == col(Subscription.id))
+        .where(
+            theirs,
+            HAS_OPEN_WINDOW,
+            col(Delivery.state).in_([DeliveryState.PENDING, DeliveryState.DEFERRED]),
+            col(Delivery.edition_id) != audience.edition_id,
+            col(Delivery.cut_seq) <= audience.cut_seq,
+            col(Delivery.from_seq) == col(Subscription.cursor),
+        )
     )
     await session.execute(
         update(Delivery)
-        .where(
-            col(Delivery.subscription_id).in_(subscription_ids),
-            col(Delivery.edition_id) != composing.edition.id,
-            col(Delivery.cut_seq) <= composing.wave.cut_seq,
-            IS_OPEN,  # by which those that ended are not looked at
-            col(Delivery.state).in_([DeliveryState.PENDING, DeliveryState.DEFERRED]),
-            its_window_is_open,
-        )
+        .where(col(Delivery.id).in_(taken_back))
         .values(
             state=DeliveryState.SUPERSEDED,
             reason="a later edition holds its articles",
@@ -283,3 +304,23 @@ async def _supersede(
         )
         .execution_options(synchronize_session=False)
     )
+
+
+def _instant(at: datetime) -> ColumnElement[datetime]:
+    return literal(at, DateTime(timezone=True))
+
+
+def _spread_over(
+    spread: timedelta, now: datetime, edition_id: int, is_sqlite: bool
+) -> ColumnElement[Any]:
+    """When a reader's mail may leave: some time from `now` on, another for each."""
+    seconds = int(spread.total_seconds())
+    if not seconds:
+        return _instant(now)
+    number = type_coerce(col(Subscription.id), postgresql.BIGINT) * 2654435761 + edition_id * 40503
+    offset = number % 4294967296 % seconds
+    if is_sqlite:
+        base = now.strftime("%Y-%m-%d %H:%M:%S")
+        later = func.datetime(base, func.printf("+%d seconds", offset))
+        return later.op("||")(literal(".000000"))
+    return _instant(now) + func.make_interval(0, 0, 0, 0, 0, 0, offset)

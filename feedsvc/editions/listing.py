@@ -1,4 +1,4 @@
-"""Editions for lists and pages: their lines, and the cohorts of one. Reads only."""
+"""Editions for lists and pages: their lines, and the waves and cohorts of one. Reads only."""
 
 from dataclasses import dataclass
 from datetime import datetime
@@ -16,11 +16,12 @@ from feedsvc.model.edition import (
     Cohort,
     CohortItem,
     Edition,
+    EditionKind,
     EditionState,
     ItemOutcome,
     Wave,
 )
-from feedsvc.model.newsletter import Newsletter, Schedule
+from feedsvc.model.newsletter import CatchUp, Newsletter, Schedule, Unapproved
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,8 +31,15 @@ class ListedEdition:
     id: int
     newsletter: str
     schedule: str | None
+    kind: EditionKind
     state: EditionState
     reason: str | None
+    #: When its first wave is due; of a draft, until when it waits for approval.
+    due_at: datetime | None
+    #: IANA zone of its schedule.
+    zone: str | None
+    #: What becomes of it when nobody approves it in time; None: it is no draft, or waits for ever.
+    unapproved: Unapproved | None
     created_at: datetime
     frozen_at: datetime | None
     paused_at: datetime | None
@@ -41,6 +49,24 @@ class ListedEdition:
     left_out: dict[str, int]
     #: Readers whose articles were dropped with it; None: it was not cancelled so.
     dropped: int | None
+
+    @property
+    def occasion(self) -> str:
+        """Its schedule; without one, how else it came about."""
+        is_digest = self.kind is EditionKind.DIGEST
+        return self.schedule or ("by hand" if is_digest else self.kind.value)
+
+
+@dataclass(frozen=True, slots=True)
+class ListedWave:
+    """An edition's going out in one zone."""
+
+    zone: str
+    due_at: datetime
+    cut_seq: int
+    composed_at: datetime | None
+    missed: CatchUp | None
+    waiting: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,6 +102,19 @@ async def list_edition(session: AsyncSession, edition_id: int) -> ListedEdition:
     if row is None:
         raise NotFound(no_edition(edition_id))
     return _line(*row)
+
+
+async def list_waves(session: AsyncSession, edition_id: int) -> list[ListedWave]:
+    """An edition's waves in the order they are due; of some there may not be a row yet."""
+    rows = await session.execute(
+        select(Wave)
+        .where(col(Wave.edition_id) == edition_id)
+        .order_by(col(Wave.due_at), col(Wave.zone))
+    )
+    return [
+        ListedWave(one.zone, one.due_at, one.cut_seq, one.composed_at, one.missed, one.waiting)
+        for one in rows.scalars()
+    ]
 
 
 async def list_cohorts(session: AsyncSession, edition_id: int) -> list[ListedCohort]:
@@ -114,24 +153,32 @@ def _listed() -> Any:
         .scalar_subquery()
     )
     return (
-        select(Edition, col(Newsletter.key), col(Schedule.key), waiting)
+        select(Edition, Newsletter, Schedule, waiting)
         .join(Newsletter, col(Newsletter.id) == col(Edition.newsletter_id))
         .outerjoin(Schedule, col(Schedule.id) == col(Edition.schedule_id))
     )
 
 
-def _line(edition: Edition, newsletter: str, schedule: str | None, waiting: int) -> ListedEdition:
+def _line(
+    edition: Edition, newsletter: Newsletter, schedule: Schedule | None, waiting: int
+) -> ListedEdition:
+    # What an operator wrote goes by their word alone.
+    decides_itself = edition.state is EditionState.DRAFT and edition.kind is EditionKind.DIGEST
     return ListedEdition(
-        edition.id or 0,
-        newsletter,
-        schedule,
-        edition.state,
-        edition.reason,
-        edition.created_at,
-        edition.frozen_at,
-        edition.paused_at,
-        edition.done_at,
-        waiting,
-        edition.counters.get("left_out", {}),
-        edition.counters.get("dropped"),
+        id=edition.id or 0,
+        newsletter=newsletter.key,
+        schedule=schedule.key if schedule else None,
+        kind=edition.kind,
+        state=edition.state,
+        reason=edition.reason,
+        due_at=edition.due_at,
+        zone=schedule.zone if schedule else None,
+        unapproved=newsletter.unapproved if decides_itself and edition.due_at else None,
+        created_at=edition.created_at,
+        frozen_at=edition.frozen_at,
+        paused_at=edition.paused_at,
+        done_at=edition.done_at,
+        waiting=waiting,
+        left_out=edition.counters.get("left_out", {}),
+        dropped=edition.counters.get("dropped"),
     )

@@ -1,61 +1,94 @@
 """An edition's way from composing to done: each step one conditional update of its row."""
 
+from collections.abc import Mapping
+from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 
-from sqlalchemy import CursorResult, exists, func, not_, select, update
+from sqlalchemy import ColumnElement, CursorResult, and_, exists, func, not_, select, update
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlmodel import col
 
-from feedsvc.editions.control import is_unfinished_cancel, no_edition
-from feedsvc.editions.freeze import Composing
-from feedsvc.editions.readers import count_left_out, count_waiting
+from feedsvc.editions.composing import UNDER_WAY, Composing
+from feedsvc.editions.control import hold_edition, is_unfinished_cancel, no_edition
+from feedsvc.editions.readers import Standing
 from feedsvc.errors import NotFound
 from feedsvc.model.delivery import IS_OPEN, Delivery
 from feedsvc.model.edition import Edition, EditionState, Wave
+from feedsvc.model.newsletter import CatchUp
+
+#: Why an edition is skipped of which all waves were missed.
+MERGED = "missed by more than its schedule allows; its articles come with the next edition"
 
 
-async def freeze_edition(
-    session: AsyncSession, composing: Composing, now: datetime
+async def freeze_wave(
+    session: AsyncSession, composing: Composing, standing: Standing, now: datetime
 ) -> EditionState | None:
-    """Make a composed edition visible to workers, or record why there is nothing to send.
+    """Note that a wave is composed, and make its edition visible to workers if it was not.
+
+    An edition that has come to its end without a mail is skipped, and says why.
 
     Returns:
-        The new state; None when some readers still lack their delivery and composing must go on,
-        or when another node was quicker.
+        The state of the edition; None when some readers still lack their delivery and composing
+        must go on, or when the edition does not go on.
     """
-    edition, wave = composing.edition, composing.wave
-    locked = await session.scalar(
-        select(col(Edition.state)).where(col(Edition.id) == edition.id).with_for_update()
-    )
-    if locked not in (EditionState.COMPOSING, EditionState.FROZEN, EditionState.SENDING):
+    if standing.left != standing.waiting:
         return None
-    left, waiting = await count_waiting(session, edition, wave.cut_seq)
-    if left != waiting:
+    edition_id, wave = composing.edition.id or 0, composing.wave
+    edition = await hold_edition(session, edition_id)
+    if edition.state not in UNDER_WAY:
         return None
+    first_time = await session.scalar(
+        update(Wave)
+        .where(col(Wave.id) == wave.id, col(Wave.composed_at).is_(None))
+        .values(composed_at=now)
+        .returning(col(Wave.id))
+    )
     await session.execute(
-        update(Wave).where(col(Wave.id) == wave.id).values(waiting=waiting, composed_at=now)
+        update(Wave).where(col(Wave.id) == wave.id).values(waiting=standing.waiting)
     )
-    deliveries = await session.scalar(
-        select(func.count()).select_from(Delivery).where(col(Delivery.edition_id) == edition.id)
+    waiting = await session.scalar(
+        select(func.sum(col(Wave.waiting))).where(col(Wave.edition_id) == edition_id)
     )
-    if locked is not EditionState.COMPOSING:
-        return locked
-    left_out = await count_left_out(session, edition, wave.cut_seq)
-    counters = {"deliveries": deliveries or 0, "waiting": waiting, "left_out": left_out}
-    empty = not deliveries and not waiting
-    state = EditionState.SKIPPED if empty else EditionState.FROZEN
-    await session.execute(
-        update(Edition)
-        .where(col(Edition.id) == edition.id, col(Edition.state) == EditionState.COMPOSING)
-        .values(
-            state=state,
-            counters=counters,
-            reason=_why_empty(left_out) if empty else None,  # and no fault of an earlier try
-            frozen_at=now,
-            done_at=now if empty else None,
-        )
-    )
+    counters = edition.counters | {"deliveries": standing.deliveries, "waiting": waiting or 0}
+    if first_time is not None:
+        counters["left_out"] = _added(edition.counters.get("left_out", {}), standing.left_out)
+    values: dict[str, Any] = {"counters": counters}
+    if edition.state is EditionState.COMPOSING:
+        values["reason"] = None  # and no fault of an earlier try
+        if standing.deliveries or waiting:
+            values |= {"state": EditionState.FROZEN, "frozen_at": now}
+        elif await _awaits_nothing(session, edition, now):
+            values |= _skipped(counters, now)
+    await session.execute(update(Edition).where(col(Edition.id) == edition_id).values(**values))
+    state: EditionState = values.get("state", edition.state)
     return state
+
+
+def _added(before: dict[str, int], more: Mapping[str, int]) -> dict[str, int]:
+    return {
+        reason: before.get(reason, 0) + more.get(reason, 0)
+        for reason in before.keys() | more.keys()
+    }
+
+
+def _skipped(counters: dict[str, Any], now: datetime) -> dict[str, Any]:
+    return {
+        "state": EditionState.SKIPPED,
+        "reason": _why_empty(counters.get("left_out", {})),
+        "frozen_at": now,
+        "done_at": now,
+    }
+
+
+async def _awaits_nothing(session: AsyncSession, edition: Edition, now: datetime) -> bool:
+    """Whether no wave of an edition is still to come."""
+    if edition.open_until is not None and edition.open_until > now:
+        return False
+    ahead = select(col(Wave.id)).where(
+        col(Wave.edition_id) == edition.id, col(Wave.composed_at).is_(None)
+    )
+    return (await session.execute(ahead.limit(1))).first() is None
 
 
 def _why_empty(left_out: dict[str, int]) -> str:
@@ -77,44 +110,107 @@ async def start_frozen(session: AsyncSession) -> list[int]:
     return [row[0] or 0 for row in rows.all()]
 
 
-async def finish_sent(session: AsyncSession, now: datetime) -> int:
-    """Close editions whose every delivery has ended and for whom nobody waits; how many."""
+def _is_through(now: datetime) -> ColumnElement[bool]:
+    """Whether every wave of an edition has been composed, and no mail of it is open."""
     still_open = exists().where(col(Delivery.edition_id) == col(Edition.id), IS_OPEN)
-    waited_for = exists().where(col(Wave.edition_id) == col(Edition.id), col(Wave.waiting) > 0)
+    ahead = exists().where(
+        col(Wave.edition_id) == col(Edition.id),
+        (col(Wave.waiting) > 0) | col(Wave.composed_at).is_(None),
+    )
+    over = col(Edition.open_until).is_(None) | (col(Edition.open_until) <= now)
+    return and_(over, not_(ahead), not_(still_open))
+
+
+async def finish_sent(session: AsyncSession, now: datetime) -> int:
+    """Close editions whose every delivery has ended and for whom nobody waits; how many.
+
+    One whose last zone has come and gone without a mail is skipped.
+    """
+    held = await session.execute(
+        select(col(Edition.id))
+        .where(col(Edition.state) == EditionState.SENDING, _is_through(now))
+        .with_for_update(key_share=True, skip_locked=True)
+    )
+    # Asked again of editions that are held: who gives one more mails holds it meanwhile, too.
     result = await session.execute(
         update(Edition)
-        .where(col(Edition.state) == EditionState.SENDING, not_(still_open), not_(waited_for))
+        .where(col(Edition.id).in_([row[0] for row in held.all()]), _is_through(now))
         .values(state=EditionState.DONE, done_at=now)
         .execution_options(synchronize_session=False)
     )
     assert isinstance(result, CursorResult)
-    return result.rowcount
+    empty = await session.execute(
+        select(Edition)
+        .where(
+            col(Edition.state) == EditionState.COMPOSING,
+            col(Edition.open_until).is_not(None),
+            _is_through(now),
+        )
+        .with_for_update(key_share=True, skip_locked=True)
+        .execution_options(populate_existing=True)
+    )
+    skipped = empty.scalars().all()
+    for edition in skipped:
+        values = _skipped(edition.counters, now)
+        if await _is_merged(session, edition):
+            values["reason"] = MERGED
+        await session.execute(update(Edition).where(col(Edition.id) == edition.id).values(**values))
+    return result.rowcount + len(skipped)
 
 
-async def find_unfinished(session: AsyncSession) -> dict[EditionState, list[int]]:
-    """Editions that need a step: composing and frozen ones, sending ones that are through or wait,
-    and cancelled ones of which something is left to end.
+async def _is_merged(session: AsyncSession, edition: Edition) -> bool:
+    """Whether all zones of an edition were missed, and wait for the next."""
+    waves = select(col(Wave.missed)).where(col(Wave.edition_id) == edition.id)
+    missed = (await session.execute(waves)).scalars().all()
+    return bool(missed) and all(one is CatchUp.MERGE for one in missed)
+
+
+@dataclass(frozen=True, slots=True)
+class Unfinished:
+    """Editions that need a step."""
+
+    #: With waves to be composed, or followed up.
+    compose: tuple[int, ...] = ()
+    #: With readers who wait for a follow-up.
+    waited_for: tuple[int, ...] = ()
+    #: Whether one is frozen, or through.
+    deliver: bool = False
+    #: Whether one was cancelled and is not at its end.
+    cancelled: bool = False
+
+
+async def find_unfinished(session: AsyncSession, now: datetime) -> Unfinished:
+    """Editions that need a step.
 
     Read at start and by the sweep behind the jobs: memory may forget, the rows do not.
     """
-    still_open = exists().where(col(Delivery.edition_id) == col(Edition.id), IS_OPEN)
+    due = exists().where(
+        col(Wave.edition_id) == col(Edition.id),
+        col(Wave.composed_at).is_(None),
+        col(Wave.due_at) <= now,
+    )
+    waits = exists().where(col(Wave.edition_id) == col(Edition.id), col(Wave.waiting) > 0)
+    through = _is_through(now)
     rows = await session.execute(
-        select(col(Edition.state), col(Edition.id))
-        .join(Wave, col(Wave.edition_id) == col(Edition.id))
+        select(col(Edition.id), col(Edition.state), due, waits, through)
         .where(
-            col(Edition.state).in_([EditionState.COMPOSING, EditionState.FROZEN])
-            | (
-                (col(Edition.state) == EditionState.SENDING)
-                & ((col(Wave.waiting) > 0) | not_(still_open))
-            )
+            (col(Edition.state).in_(UNDER_WAY) & (due | waits | through))
+            | (col(Edition.state) == EditionState.FROZEN)
             | is_unfinished_cancel()
         )
         .order_by(col(Edition.id))
     )
-    found: dict[EditionState, list[int]] = {}
-    for state, edition_id in rows.all():
-        found.setdefault(state, []).append(edition_id or 0)
-    return found
+    compose, waited_for, deliver, cancelled = [], [], False, False
+    for edition_id, state, is_due, is_waited_for, is_through in rows.all():
+        if state is EditionState.CANCELLED:
+            cancelled = True
+            continue
+        if is_due:
+            compose.append(edition_id or 0)
+        if is_waited_for:
+            waited_for.append(edition_id or 0)
+        deliver = deliver or is_through or is_waited_for or state is EditionState.FROZEN
+    return Unfinished(tuple(compose), tuple(waited_for), deliver, cancelled)
 
 
 async def note_fault(session: AsyncSession, edition_id: int, fault: str) -> None:

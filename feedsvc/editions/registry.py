@@ -4,16 +4,32 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
+from zoneinfo import ZoneInfo
 
 from sqlalchemy import func, select
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlmodel import col
 
-from feedsvc.config import NewsletterSettings, Settings
+from feedsvc.config import Settings
+from feedsvc.config_newsletters import SUBSCRIBERS_ZONE, NewsletterSettings, ScheduleSettings
 from feedsvc.config_values import split_mailbox
 from feedsvc.errors import NotFound
-from feedsvc.model.newsletter import Newsletter, Schedule
+from feedsvc.kit.filters import parse_filter
+from feedsvc.model.article import Counter
+from feedsvc.model.newsletter import (
+    Arrangement,
+    CatchUp,
+    ItemOrder,
+    Newsletter,
+    OnWithdrawal,
+    Review,
+    Schedule,
+    Unapproved,
+)
 from feedsvc.model.subscriber import Subscription, SubscriptionState
+
+#: What makes a schedule another one: its periods begin anew.
+_RHYTHM = ("cron", "zone", "own_zone")
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,26 +72,49 @@ async def _sync_schedules(
         select(Schedule).where(col(Schedule.newsletter_id) == newsletter.id)
     )
     known = {row.key: row for row in rows.scalars().all()}
+    newest = await session.scalar(select(col(Counter.value)).where(col(Counter.name) == "seq"))
     for key, one in configured.schedules.items():
-        zone = one.time_zone or settings.time_zone
+        values = _schedule_values(one, configured, settings)
         row = known.pop(key, None)
         if row is None:
             session.add(
                 Schedule(
                     newsletter_id=newsletter.id or 0,
                     key=key,
-                    label=one.label,
-                    cron=one.cron,
-                    zone=zone,
                     since=now,
+                    since_seq=newest or 0,
+                    **values,
                 )
             )
             continue
-        if (row.cron, row.zone) != (one.cron, zone) or row.retired:
-            row.since = now
-        _apply(row, {"label": one.label, "cron": one.cron, "zone": zone, "retired": False})
+        if row.retired or any(getattr(row, name) != values[name] for name in _RHYTHM):
+            row.since, row.since_seq = now, newest or 0
+        _apply(row, values)
     for row in known.values():
         row.retired = True
+
+
+def _schedule_values(
+    one: ScheduleSettings, newsletter: NewsletterSettings, settings: Settings
+) -> dict[str, Any]:
+    own_zone = one.time_zone == SUBSCRIBERS_ZONE
+    settle = one.settle_minutes or 10
+    return {
+        "label": one.label,
+        "description": one.description,
+        "cron": one.cron or "",
+        "zone": settings.time_zone if own_zone else one.time_zone or settings.time_zone,
+        "own_zone": own_zone,
+        "settle_minutes": settle,
+        "settle_max_minutes": one.settle_max_minutes or 6 * settle,
+        "catch_up": CatchUp(one.catch_up),
+        "grace_minutes": one.grace_minutes,
+        "spread_minutes": one.spread_minutes,
+        "quiet_days": list(one.quiet_days),
+        "max_items": one.max_items or newsletter.max_items,
+        "min_items": one.min_items or newsletter.min_items,
+        "retired": False,
+    }
 
 
 def _newsletter_values(configured: NewsletterSettings, settings: Settings) -> dict[str, Any]:
@@ -95,10 +134,32 @@ def _newsletter_values(configured: NewsletterSettings, settings: Settings) -> di
             "topics": sorted(configured.topics),
             "languages": sorted(configured.languages),
         },
+        "filter": _stored_filter(configured.filter, settings),
         "max_items": configured.max_items,
+        "min_items": configured.min_items,
+        "carry_max": configured.carry_max,
+        "arrangement": Arrangement(
+            order=ItemOrder(configured.order),
+            by_section=configured.by_section,
+            sections=tuple(configured.section_order),
+            lead=configured.lead,
+            subject=configured.subject or "",
+            preheader=configured.preheader or "",
+        ).stored(),
+        "review": Review(configured.review),
+        "review_minutes": configured.review_minutes,
+        "unapproved": Unapproved(configured.unapproved),
+        "on_withdrawal": OnWithdrawal(configured.on_withdrawal),
+        "welcome_items": configured.welcome_items,
+        "archive": configured.archive,
         "public": configured.public,
         "retired": False,
     }
+
+
+def _stored_filter(text: str | None, settings: Settings) -> str:
+    """The condition in the form that means the same in every zone."""
+    return str(parse_filter(text or "", ZoneInfo(settings.time_zone)))
 
 
 def _apply(row: object, values: Mapping[str, Any]) -> None:

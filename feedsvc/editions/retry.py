@@ -38,15 +38,13 @@ class Retried:
 async def find_failed(session: AsyncSession, edition_id: int, uncertain: bool = False) -> list[int]:
     """Deliveries of an edition that ended without being sent; with those in doubt, if wanted."""
     rows = await session.execute(
-        select(col(Delivery.id))
-        .where(
+        select(col(Delivery.id)).where(
             col(Delivery.edition_id) == edition_id,
             IS_TROUBLED,
             col(Delivery.state).in_(_states(uncertain)),
         )
-        .order_by(col(Delivery.id))
     )
-    return [row[0] or 0 for row in rows.all()]
+    return sorted(row[0] or 0 for row in rows.all())
 
 
 async def retry_failed(
@@ -103,6 +101,8 @@ def choose_left_out(
         return "in doubt twice, which is final"
     if row.doubts and not uncertain:
         return "an earlier try may have arrived"
+    if row.from_seq is None:
+        return None  # an announcement or its like: no other mail stands for it
     if row.subscription_id in under_way:
         return "another mail to the same person is under way"
     if row.cursor != row.from_seq:

@@ -5,8 +5,9 @@ from dataclasses import dataclass
 from datetime import timedelta
 from zoneinfo import ZoneInfo
 
-from feedsvc.config import NewsletterSettings, Settings
+from feedsvc.config import Settings
 from feedsvc.config_feeds import FeedSettings, PodcastSettings, Selected
+from feedsvc.config_newsletters import NewsletterSettings
 from feedsvc.config_values import split_mailbox
 from feedsvc.errors import FilterInvalid
 from feedsvc.feeds.families import Family, Named
@@ -64,6 +65,11 @@ def find_mistakes(settings: Settings) -> dict[str, str]:
             _parse(settings, feed)
         except FilterInvalid as error:
             mistakes[f"feeds.{key}.filter"] = str(error)
+    for key, newsletter in settings.newsletters.items():
+        try:
+            _parse(settings, newsletter)
+        except FilterInvalid as error:
+            mistakes[f"newsletters.{key}.filter"] = str(error)
     return mistakes
 
 
@@ -100,14 +106,19 @@ def _spec(settings: Settings, key: str, feed: FeedSettings) -> FeedSpec:
 def _filter(settings: Settings, feed: FeedSettings) -> Filter:
     admitted = _selected(feed, feed.authors) & _parse(settings, feed)
     if feed.newsletter is not None:
-        admitted &= _selected(settings.newsletters[feed.newsletter])
+        admitted &= _held(settings, settings.newsletters[feed.newsletter])
     return admitted
 
 
-def _parse(settings: Settings, feed: FeedSettings) -> Filter:
-    if feed.filter is None:
+def _held(settings: Settings, newsletter: NewsletterSettings) -> Filter:
+    """What a newsletter holds."""
+    return _selected(newsletter) & _parse(settings, newsletter)
+
+
+def _parse(settings: Settings, one: FeedSettings | NewsletterSettings) -> Filter:
+    if one.filter is None:
         return Filter()
-    return parse_filter(feed.filter, ZoneInfo(settings.time_zone))
+    return parse_filter(one.filter, ZoneInfo(settings.time_zone))
 
 
 def _selected(one: Selected, authors: list[str] | None = None) -> Filter:
@@ -125,7 +136,7 @@ def _named(settings: Settings, newsletter: NewsletterSettings) -> Named:
         title=newsletter.title,
         description=newsletter.description,
         language=newsletter.language or settings.language,
-        filter=_selected(newsletter),
+        filter=_held(settings, newsletter),
     )
 
 

@@ -22,7 +22,12 @@ class Speaker(Protocol):
 
 
 def describe_schedule(cron: str, texts: Speaker) -> tuple[str, bool]:
-    """The words for a cron, and whether they name a local time, which needs its zone."""
+    """The words for a cron, and whether they name a local time, which needs its zone.
+
+    An empty one follows the articles rather than the clock.
+    """
+    if not cron:
+        return texts.gettext("for each article, soon after it appears"), False
     fields = cron.lower().split()
     words = None
     if len(fields) == 5 and fields[3] == "*":

@@ -6,10 +6,18 @@ in code (`markupsafe.Markup`), and only of HTML that has been through the saniti
 
 import traceback
 from collections.abc import Callable, Iterator
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-from jinja2 import BaseLoader, ChoiceLoader, FileSystemLoader, TemplateSyntaxError, meta
+from jinja2 import (
+    BaseLoader,
+    ChoiceLoader,
+    FileSystemLoader,
+    Template,
+    TemplateSyntaxError,
+    meta,
+)
 from jinja2.exceptions import TemplateNotFound, UndefinedError
 from jinja2.nodes import EvalContext
 from jinja2.utils import pass_eval_context
@@ -20,6 +28,8 @@ from feedsvc.errors import TemplateInvalid
 from feedsvc.kit.sandbox import OUTPUT_LIMIT, Sandbox, counted_work
 from feedsvc.kit.texts import LANGUAGES, Texts, known_texts, negotiate
 
+#: The name of templates that are given as text; they make plain text.
+_LINE = "line.txt"
 #: Files that are compiled at the start; others in the folder are none of ours.
 TEMPLATE_SUFFIXES = (".html", ".txt", ".xml", ".svg")
 
@@ -57,6 +67,23 @@ class Templates:
             raise TemplateInvalid(_syntax_text(error)) from error
         except Exception as error:  # whatever a template does wrong is the template's mistake
             raise TemplateInvalid(f"{self._place(error, name)}: {_reason(error)}") from error
+
+    def render_line(self, source: str, language: str, **context: object) -> str:
+        """Render a template that stands in the settings, as plain text.
+
+        Raises:
+            TemplateInvalid: as from `render`, without a place; also when it names other templates.
+        """
+        sandbox = self._sandboxes[negotiate([language])]
+        try:
+            with counted_work():
+                return _collect(_compile_line(sandbox, source).generate(**context))
+        except TemplateSyntaxError as error:
+            raise TemplateInvalid(f"{error.message}") from error
+        except TemplateInvalid:
+            raise
+        except Exception as error:
+            raise TemplateInvalid(_reason(error)) from error
 
     def has(self, name: str) -> bool:
         """Whether there is a template or file of this name, the operator's or ours."""
@@ -114,6 +141,15 @@ class Templates:
             if any(frame.filename.startswith(folder) for folder in folders):
                 return f"{frame.filename}:{frame.lineno}"
         return name
+
+
+@lru_cache(maxsize=64)
+def _compile_line(sandbox: Sandbox, source: str) -> Template:
+    tree = sandbox.parse(source, _LINE, _LINE)
+    if any(True for _ in meta.find_referenced_templates(tree)):
+        raise TemplateInvalid("it may not use other templates")
+    code = sandbox.compile(tree, _LINE, _LINE)
+    return sandbox.template_class.from_code(sandbox, code, sandbox.make_globals(None))
 
 
 def _collect(pieces: Iterator[str]) -> str:

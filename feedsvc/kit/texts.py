@@ -123,9 +123,16 @@ class Texts:
         width = "abbreviated" if self.language == "zh" else "wide"
         return str(self._locale.days["format"][width][number])
 
-    def schedule(self, cron: str, zone: ZoneInfo | str) -> str:
-        """A five-field cron in words, such as `every day at 08:00 (Asia/Shanghai)`."""
+    def schedule(self, cron: str, zone: ZoneInfo | str, *, own_zone: bool = False) -> str:
+        """A rhythm in words, such as `every day at 08:00 (Asia/Shanghai)`.
+
+        Args:
+            cron: five fields; empty for an edition for each article.
+            own_zone: it holds in each subscriber's own zone.
+        """
         words, local = describe_schedule(cron, self)
+        if local and own_zone:
+            return self.gettext("%(words)s, your time", words=words)
         return self.with_zone(words, zone) if local else words
 
     def _format(self, at: Instant, zone: ZoneInfo | str, pattern: str) -> str:

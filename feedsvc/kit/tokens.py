@@ -37,10 +37,12 @@ class Scope(StrEnum):
     UNSUBSCRIBE = "unsubscribe"
     #: Read a mail in the browser: (cohort_id,).
     VIEW = "view"
+    #: See and change one's choices for a newsletter: (subscription_id,).
+    PREFERENCES = "preferences"
 
 
 #: Never renumber: old mails hold these.
-_SCOPE_CODES = {Scope.CONFIRM: 1, Scope.UNSUBSCRIBE: 2, Scope.VIEW: 3}
+_SCOPE_CODES = {Scope.CONFIRM: 1, Scope.UNSUBSCRIBE: 2, Scope.VIEW: 3, Scope.PREFERENCES: 4}
 
 
 class Keyring:

@@ -153,10 +153,14 @@ class MessageMaker:
 
     def _draft_digest(self, claimed: ClaimedDelivery, cohort: _Loaded, date: datetime) -> Draft:
         leave = self._keyring.sign(Scope.UNSUBSCRIBE, claimed.subscription_id or 0)
+        choose = self._keyring.sign(Scope.PREFERENCES, claimed.subscription_id or 0)
         person = Recipient(
             claimed.address,
             claimed.name,
-            {Slot.UNSUBSCRIBE_URL: f"{self._base_url}/unsubscribe/{leave}"},
+            {
+                Slot.UNSUBSCRIBE_URL: f"{self._base_url}/unsubscribe/{leave}",
+                Slot.PREFERENCES_URL: f"{self._base_url}/preferences/{choose}",
+            },
         )
         identity = self._keyring.derive(
             "message-id", "edition", claimed.edition_id or 0, claimed.subscriber_id

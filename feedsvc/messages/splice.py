@@ -25,6 +25,8 @@ class Slot(StrEnum):
 
     #: Page, and one-click target, that ends this subscription.
     UNSUBSCRIBE_URL = "unsubscribe_url"
+    #: Page where a subscriber changes how and when this comes.
+    PREFERENCES_URL = "preferences_url"
     #: The mail as a page, without anybody's tokens; the same for a cohort.
     VIEW_URL = "view_url"
     #: Page that confirms a subscription.

@@ -1,4 +1,4 @@
-"""What a mail says, before it has a form: plain text from the cohort, nobody's values.
+"""What a mail says, before it has a form: the same for a whole cohort, nobody's values.
 
 Everything in a view comes from outside; `cleaned()` takes out what could do harm in any form the
 text is given later (control characters, slots of our own making, addresses that are not pages).
@@ -8,6 +8,7 @@ import re
 from dataclasses import dataclass, fields, is_dataclass, replace
 from typing import Any, TypeVar
 
+from feedsvc.kit.letters import Prose
 from feedsvc.messages.splice import without_markers
 from feedsvc.model.notice import NoticeKind
 
@@ -34,6 +35,16 @@ class ItemView:
     #: Address of an image, and what it tells; one that tells nothing is not shown.
     image: str = ""
     image_alt: str = ""
+    #: Addresses of a recording that goes with it.
+    audio: str = ""
+    video: str = ""
+    #: The name of the section that begins with this article; empty where none does.
+    heading: str = ""
+    #: It is shown larger than the others, before all sections.
+    is_lead: bool = False
+    #: Number of the article: on the page its part is marked with it, so that it can be taken out
+    #: when the article is withdrawn.
+    id: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,9 +64,35 @@ class DigestView:
     newsletter_description: str = ""
     #: The subscribers' rhythm in words (Texts.schedule); empty when sent by hand.
     schedule: str = ""
-    #: Articles that are new too but not in `items`, and where to read them.
+    #: Articles that are new too but not in `items`; the first of them, for the page, are in `more`.
     more_count: int = 0
-    more_url: str = ""
+    more: tuple[ItemView, ...] = ()
+    #: Articles stand under the names of their sections.
+    by_section: bool = False
+    #: What is said to somebody who has just come; else empty.
+    greeting: str = ""
+    #: What the operator says about this edition, and in the editions of these days.
+    intro: Prose | None = None
+    notes: tuple[Prose, ...] = ()
+    theme: str = PLAIN_THEME
+
+
+@dataclass(frozen=True, slots=True)
+class LetterView:
+    """What an operator has written to subscribers: an announcement, or a correction."""
+
+    language: str
+    newsletter_title: str
+    sender: str
+    postal_address: str
+    subject: str
+    #: Day of the letter in words.
+    date: str
+    body: Prose
+    base_url: str
+    site_title: str
+    #: The article that is corrected.
+    article: ItemView | None = None
     theme: str = PLAIN_THEME
 
 
@@ -83,7 +120,7 @@ def cleaned(view: _View) -> _View:
 
 
 def _clean(value: Any) -> Any:
-    if isinstance(value, NoticeKind):
+    if isinstance(value, (NoticeKind, Prose)):  # ours; prose is made clean
         return value
     if isinstance(value, str):
         writable = without_markers(value).encode("utf-8", "replace").decode()
@@ -93,7 +130,7 @@ def _clean(value: Any) -> Any:
     if is_dataclass(value) and not isinstance(value, type):
         clean = {one.name: _clean(getattr(value, one.name)) for one in fields(value)}
         # SECURITY: no javascript: or data: address becomes a link, whatever the sources let pass.
-        for name in ("url", "image", "more_url"):
+        for name in ("url", "image", "audio", "video"):
             if name in clean and not _WEB.match(clean[name]):
                 clean[name] = ""
         return replace(value, **clean)

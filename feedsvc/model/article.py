@@ -5,7 +5,7 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Any
 
-from sqlalchemy import CheckConstraint, Column, Index, Text, UniqueConstraint
+from sqlalchemy import BigInteger, CheckConstraint, Column, Index, Text, UniqueConstraint, text
 from sqlmodel import Field, SQLModel
 
 from feedsvc.model.columns import KEEP_IDS, stored_enum, stored_json
@@ -105,6 +105,12 @@ class ArticleData:
     content_hash: str = ""
     #: As Article.extra.
     extra: dict[str, Any] = field(default_factory=dict)
+    #: As Article.weight.
+    weight: int = 0
+    #: Where an HTML document says it stands (`<link rel=canonical>`); only compared, never shown.
+    canonical: str | None = None
+    #: The id its author gave it for the whole world; only compared, never shown.
+    source_guid: str | None = None
 
 
 class ArticleState(StrEnum):
@@ -141,6 +147,12 @@ class Article(SQLModel, table=True):
         Index("ix_article_section", "state", "section", "seq"),
         Index("ix_article_source", "state", "source", "seq"),
         Index("ix_article_language", "state", "language", "seq"),
+        Index(
+            "ix_article_withdrawn",
+            "withdrawn_at",
+            sqlite_where=text("withdrawn_at IS NOT NULL"),
+            postgresql_where=text("withdrawn_at IS NOT NULL"),
+        ),
         KEEP_IDS,
     )
 
@@ -165,7 +177,12 @@ class Article(SQLModel, table=True):
     image: str | None = Field(default=None, max_length=2000)
     enclosures: list[dict[str, Any]] = Field(default_factory=list, sa_type=stored_json())
     content_hash: str = Field(max_length=64)
+    #: What articles that tell the same share; None for one that stands alone.
     story: str | None = Field(default=None, max_length=100, index=True)
+    #: What its author thinks of its importance: heavier ones come first where mails are so ordered.
+    weight: int = Field(default=0, sa_column_kwargs={"server_default": "0"})
+    #: When its present revision was stored.
+    revised_at: datetime | None = None
     announce: bool = True
     state: ArticleState = Field(default=ArticleState.SCHEDULED, sa_type=stored_enum(ArticleState))
     stored_at: datetime
@@ -201,6 +218,33 @@ class ArticleLabel(SQLModel, table=True):
     value: str = Field(primary_key=True, max_length=LABEL_LENGTH)
     #: Publication number of the article, so that they stand in order.
     seq: int = Field(primary_key=True)
+
+
+class StoryKeyKind(StrEnum):
+    """What two articles have in common that may tell the same."""
+
+    #: The address they say they stand at.
+    ADDRESS = "address"
+    #: The id they were given.
+    GUID = "guid"
+    #: Words of the title above a sentence of the body.
+    TEXT = "text"
+
+
+class StoryKey(SQLModel, table=True):
+    """By what an article is found when another tells the same; see articles/story_keys.py."""
+
+    __tablename__ = "story_key"
+    __table_args__ = (Index("ix_story_key_article", "article_id"), {"sqlite_with_rowid": False})
+
+    #: A digest of 63 bits.
+    value: int = Field(
+        primary_key=True, sa_type=BigInteger, sa_column_kwargs={"autoincrement": False}
+    )
+    article_id: int = Field(primary_key=True, sa_column_kwargs={"autoincrement": False})
+    kind: StoryKeyKind = Field(sa_type=stored_enum(StoryKeyKind))
+    #: The day the article bears, counted from 0001-01-01.
+    day: int
 
 
 class Counter(SQLModel, table=True):

@@ -10,6 +10,9 @@ from sqlalchemy.types import TypeEngine
 #: Table option: the id of a deleted row is never given again. Without it SQLite would give the
 #: highest one a second time, and a link or a cache that names it would mean somebody else.
 KEEP_IDS = {"sqlite_autoincrement": True}
+#: Ids and numbers of articles are no larger: both databases keep them as 32-bit integers, and
+#: PostgreSQL refuses to be asked for more.
+MAX_ID = 2**31 - 1
 
 
 def stored_enum(members: type[StrEnum]) -> Enum:

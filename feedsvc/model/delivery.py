@@ -48,7 +48,8 @@ class DeliveryState(StrEnum):
     SUPERSEDED = "superseded"
 
 
-#: At most one delivery of a subscription is in one of these (a partial unique index says so).
+#: At most one delivery of a subscription that has a window is in one of these (a partial unique
+#: index says so).
 OPEN_STATES = (
     DeliveryState.PENDING,
     DeliveryState.CLAIMED,
@@ -67,6 +68,8 @@ IS_OPEN = text(f"delivery.{_OPEN_SQL}")
 IS_WAITING = text(f"delivery.{_WAITING_SQL}")
 IS_IN_HAND = text(f"delivery.{_IN_HAND_SQL}")
 IS_TROUBLED = text(f"delivery.{_TROUBLED_SQL}")
+#: A mail with a window that has not ended: at most one a subscription.
+HAS_OPEN_WINDOW = text(f"delivery.{_OPEN_SQL} AND delivery.from_seq IS NOT NULL")
 
 #: Notices go ahead of digests.
 PRIORITY_NOTICE = 0
@@ -82,16 +85,20 @@ class Delivery(SQLModel, table=True):
         UniqueConstraint("notice_id"),
         CheckConstraint("(edition_id IS NULL) <> (notice_id IS NULL)", name="edition_or_notice"),
         CheckConstraint(
-            "edition_id IS NULL OR (subscription_id IS NOT NULL AND cohort_id IS NOT NULL"
-            " AND from_seq IS NOT NULL AND cut_seq IS NOT NULL AND from_seq < cut_seq)",
-            name="digest_has_window",
+            "edition_id IS NULL OR (subscription_id IS NOT NULL AND cohort_id IS NOT NULL)",
+            name="edition_has_cohort",
+        ),
+        CheckConstraint(
+            "(from_seq IS NULL) = (cut_seq IS NULL)"
+            " AND (from_seq IS NULL OR (from_seq < cut_seq AND edition_id IS NOT NULL))",
+            name="window_is_whole",
         ),
         Index(
             "uq_delivery_one_open",
             "subscription_id",
             unique=True,
-            sqlite_where=text(_OPEN_SQL + " AND edition_id IS NOT NULL"),
-            postgresql_where=text(_OPEN_SQL + " AND edition_id IS NOT NULL"),
+            sqlite_where=text(_OPEN_SQL + " AND from_seq IS NOT NULL"),
+            postgresql_where=text(_OPEN_SQL + " AND from_seq IS NOT NULL"),
         ),
         Index(
             "ix_delivery_due",
@@ -132,7 +139,7 @@ class Delivery(SQLModel, table=True):
     )
     cohort_id: int | None = Field(default=None, foreign_key="cohort.id")
     priority: int = PRIORITY_DIGEST
-    #: The window `(from_seq, cut_seq]` this mail settles.
+    #: The window `(from_seq, cut_seq]` this mail settles; None for what moves no cursor.
     from_seq: int | None = None
     cut_seq: int | None = None
     state: DeliveryState = Field(default=DeliveryState.PENDING, sa_type=stored_enum(DeliveryState))

@@ -4,7 +4,7 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Any
 
-from sqlalchemy import CheckConstraint, Column, Index, Text, UniqueConstraint
+from sqlalchemy import CheckConstraint, Column, Index, Text, UniqueConstraint, text
 from sqlmodel import Field, SQLModel
 
 from feedsvc.model.columns import KEEP_IDS, stored_enum, stored_json
@@ -36,11 +36,33 @@ class SubscriptionState(StrEnum):
     UNSUBSCRIBED = "unsubscribed"
 
 
+class Resume(StrEnum):
+    """From where somebody who paused goes on."""
+
+    #: With what is published after the pause.
+    NOW = "now"
+    #: With what was published meanwhile, too.
+    CATCH_UP = "catch_up"
+
+
+_UNREACHABLE_SQL = "state IN ('dead', 'complained')"
+#: A condition, word for word as in the partial index: bound values would hide it from SQLite.
+IS_UNREACHABLE = text(f"subscriber.{_UNREACHABLE_SQL}")
+
+
 class Subscriber(SQLModel, table=True):
     """A person, by the address they gave."""
 
     __tablename__ = "subscriber"
-    __table_args__ = KEEP_IDS
+    __table_args__ = (
+        Index(
+            "ix_subscriber_unreachable",
+            "state",
+            sqlite_where=text(_UNREACHABLE_SQL),
+            postgresql_where=text(_UNREACHABLE_SQL),
+        ),
+        KEEP_IDS,
+    )
 
     id: int | None = Field(default=None, primary_key=True)
     #: As it goes on the wire: local part as given, domain as an A-label in lower case.
@@ -66,7 +88,20 @@ class Subscription(SQLModel, table=True):
     __table_args__ = (
         UniqueConstraint("subscriber_id", "newsletter_id"),
         CheckConstraint("state <> 'active' OR cursor IS NOT NULL", name="active_has_cursor"),
-        Index("ix_subscription_compose", "newsletter_id", "schedule_id", "state", "cursor"),
+        Index("ix_subscription_readers", "newsletter_id", "schedule_id", "state", "id"),
+        Index("ix_subscription_wave", "newsletter_id", "schedule_id", "state", "zone", "id"),
+        Index(
+            "ix_subscription_paused",
+            "paused_until",
+            sqlite_where=text("paused_until IS NOT NULL"),
+            postgresql_where=text("paused_until IS NOT NULL"),
+        ),
+        Index(
+            "ix_subscription_welcome",
+            "welcome_at",
+            sqlite_where=text("welcome_at IS NOT NULL"),
+            postgresql_where=text("welcome_at IS NOT NULL"),
+        ),
         KEEP_IDS,
     )
 
@@ -79,8 +114,26 @@ class Subscription(SQLModel, table=True):
     state: SubscriptionState = Field(
         default=SubscriptionState.PENDING, sa_type=stored_enum(SubscriptionState)
     )
+    #: Language of the mail's own words for this person.
+    language: str = Field(default="en", max_length=35, sa_column_kwargs={"server_default": "en"})
+    #: IANA name; empty: that of the schedule.
+    zone: str = Field(default="", max_length=64, sa_column_kwargs={"server_default": ""})
+    #: None while paused: until they say so.
     paused_until: datetime | None = None
+    #: Of one who is paused: from where they go on.
+    resume: Resume = Field(
+        default=Resume.CATCH_UP,
+        sa_type=stored_enum(Resume),
+        sa_column_kwargs={"server_default": "catch_up"},
+    )
     cursor: int | None = None
+    #: Editions that had too few articles for them since `carried_from`, their cursor then; not
+    #: valid any more when the cursor has moved. `carried_by` is the last of them.
+    carried: int = Field(default=0, sa_column_kwargs={"server_default": "0"})
+    carried_from: int | None = None
+    carried_by: int | None = None
+    #: When they confirmed, while a welcome edition is owed to them.
+    welcome_at: datetime | None = None
     requested_at: datetime
     confirmed_at: datetime | None = None
     #: Which wording of the form was agreed to, and how ("form", "command line", "api").

@@ -13,17 +13,19 @@ from datetime import datetime
 from typing import Any
 
 import structlog
+from sqlalchemy.ext.asyncio import AsyncSession
 
+from feedsvc.audience import choices
 from feedsvc.deliveries import mail_domains, throttles
 from feedsvc.deliveries.due import next_due_at
-from feedsvc.editions import control, fire, progress
+from feedsvc.editions import control, fire, progress, review, welcome, withdrawals
 from feedsvc.errors import SourceUnavailable
 from feedsvc.model.article import as_problem
-from feedsvc.model.edition import EditionState
 from feedsvc.pipeline.composition import Composition
 from feedsvc.pipeline.distribution import Distribution
 from feedsvc.pipeline.following import Following
 from feedsvc.pipeline.intake import Ingested, Intake
+from feedsvc.pipeline.letters import Letters
 from feedsvc.pipeline.parts import Parts
 
 __all__ = ["Ingested", "Parts", "Pipeline"]
@@ -47,7 +49,9 @@ class Pipeline:
             stopping=self.stopping,
         )
         self._following = Following(parts, self._distribution)
-        self._publication, self._composition = self._following.publication, Composition(parts)
+        self._letters = Letters(parts)
+        self._publication = self._following.publication
+        self._composition = Composition(parts, self._letters)
         # source -> raw item -> article
         self.ingest = Intake(parts).ingest
         # article -> feed documents
@@ -68,20 +72,45 @@ class Pipeline:
             "deliver": self._deliver_job,
             "compress": self._compress_job,
             "cancel": self._cancel_job,
+            "withdraw": self._withdraw_job,
+            "welcome": self._welcome_job,
         }.items():
             parts.jobs.register(name, handler)
 
     # -- schedule -> edition ---------------------------------------------------------------------
 
     async def fire(self) -> list[int]:
-        """Make the edition of every schedule whose period has come; ids of those made here."""
-        async with self._parts.database.write() as session:
-            made = await fire.fire_due(session, self._parts.clock())
-            for one in made:
-                await self._parts.jobs.put(
-                    session, "compose", {"edition": one}, once=f"compose:{one}"
-                )
+        """Make the edition of every schedule whose period has come, and end drafts whose time has.
+
+        Returns:
+            The editions that are to be composed.
+        """
+        database, clock = self._parts.database, self._parts.clock
+        async with database.read() as session:
+            firings = await fire.find_firings(session, clock())
+        made: list[int] = []
+        for firing in firings:
+            async with database.write() as session:
+                edition_id = await fire.make_firing(session, firing, clock())
+                made += await self._ask_compose(session, [edition_id] if edition_id else [])
+        async with database.write() as session:
+            closed = await review.close_due_drafts(session, clock())
+            made += await self._ask_compose(session, closed)
         return made
+
+    async def _ask_compose(self, session: AsyncSession, edition_ids: list[int]) -> list[int]:
+        for one in edition_ids:
+            await self._parts.jobs.put(session, "compose", {"edition": one}, once=f"compose:{one}")
+        return edition_ids
+
+    async def resume(self) -> int:
+        """Let subscribers go on whose pause is over; how many."""
+        resumed = piece = choices.PIECE
+        while piece >= choices.PIECE:
+            async with self._parts.database.write() as session:
+                piece = await choices.resume_due(session, self._parts.clock(), choices.PIECE)
+            resumed += piece
+        return resumed - choices.PIECE
 
     # -- messages -> deliveries -> relay -> subscriber -------------------------------------------
 
@@ -99,9 +128,9 @@ class Pipeline:
         try:
             ended = await self._parts.sender.drain(self.stopping)
             async with database.read() as session:
-                waited_for = (await progress.find_unfinished(session)).get(EditionState.SENDING)
-            for edition_id in waited_for or []:
-                await self._composition.try_compose(edition_id)
+                unfinished = await progress.find_unfinished(session, clock())
+            for edition_id in unfinished.waited_for:
+                await self._composition.follow_up(edition_id)
             async with database.write() as session:
                 await progress.finish_sent(session, clock())
         finally:
@@ -137,20 +166,30 @@ class Pipeline:
         """Ask for every step that rows are waiting for: memory may forget, the rows do not."""
         now = self._parts.clock()
         async with self._parts.database.read() as session:
-            due = await fire.is_anything_due(session, now)
-            unfinished = await progress.find_unfinished(session)
+            due = await fire.is_anything_due(session, now) or await review.has_due_drafts(
+                session, now
+            )
+            rested = await choices.has_due(session, now)
+            withdrawn = await withdrawals.is_shown(session, now)
+            newcomers = await welcome.has_due(session)
+            unfinished = await progress.find_unfinished(session, now)
             mail_at = await next_due_at(session)
+        if rested:
+            await self.resume()
         if due:
             await self.fire()
         asked: list[tuple[str, dict[str, Any], str]] = [
             ("compose", {"edition": one}, f"compose:{one}")
-            for one in unfinished.get(EditionState.COMPOSING, [])
+            for one in unfinished.compose
             if self._composition.is_rested(one, now)
         ]
-        if EditionState.CANCELLED in unfinished:
+        if withdrawn:
+            asked.append(("withdraw", {}, "withdraw"))
+        if newcomers:
+            asked.append(("welcome", {}, "welcome"))
+        if unfinished.cancelled:
             asked.append(("cancel", {}, "cancel"))
-        waits = EditionState.FROZEN in unfinished or EditionState.SENDING in unfinished
-        if waits or (mail_at is not None and mail_at <= now):
+        if unfinished.deliver or (mail_at is not None and mail_at <= now):
             asked.append(("deliver", {}, "deliver"))
         if await self._publication.is_wanted(now):
             asked.append(("publish", {}, "publish"))
@@ -192,6 +231,7 @@ class Pipeline:
                 log.warning("article refused", source=key, problem=str(as_problem(problem)))
         if ingested.stored.anything:
             log.info("source read", source=key, **asdict(ingested.stored))
+            await self._letters.handle_withdrawals(at_once=True)
             await self.publish()
         if ingested.unsettled:
             await self.ask_ingest(key)
@@ -211,6 +251,13 @@ class Pipeline:
         while ended and not self.stopping.is_set():
             async with self._parts.database.write() as session:
                 ended = await control.finish_cancelled(session, control.PIECE, self._parts.clock())
+
+    async def _withdraw_job(self, _payload: dict[str, Any]) -> None:
+        await self._letters.handle_withdrawals()
+
+    async def _welcome_job(self, _payload: dict[str, Any]) -> None:
+        while await self._letters.welcome() and not self.stopping.is_set():
+            pass
 
     async def _deliver_job(self, _payload: dict[str, Any]) -> None:
         await self.deliver()

@@ -1,7 +1,8 @@
 """What the walk is made of: handed over by the composition root, the same for every step."""
 
+import asyncio
 from collections.abc import Callable, Collection, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
 
@@ -41,3 +42,6 @@ class Parts:
     fetcher: Fetcher
     #: Where documents are kept as files, too; None: nowhere.
     export_folder: Path | None = None
+    #: Mails are rendered one at a time: more would only take the interpreter from each other, and
+    #: from whoever holds the database.
+    rendering: asyncio.Lock = field(default_factory=asyncio.Lock)

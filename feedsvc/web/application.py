@@ -19,8 +19,18 @@ from feedsvc.web import health, hub, metrics, stylesheet
 from feedsvc.web.pages import show_page
 from feedsvc.web.security import BoundedBody, DefaultHeaders, PageKind
 from feedsvc.web.services import FeedServer, WebServices
-from feedsvc.web.site import articles, editions, feed_list, feed_page, home, opml
-from feedsvc.web.subscribe import confirm, form, unsubscribe
+from feedsvc.web.site import (
+    articles,
+    edition_feed,
+    editions,
+    feed_list,
+    feed_page,
+    home,
+    newsletters,
+    opml,
+)
+from feedsvc.web.subscribe import confirm, form, preferences, unsubscribe
+from feedsvc.web.subscribe.topics import TopicsOnOffer
 
 log = structlog.get_logger(__name__)
 
@@ -30,10 +40,13 @@ _ROUTERS = (
     feed_list.router,
     feed_page.router,
     opml.router,
+    edition_feed.router,
+    newsletters.router,
     editions.router,
     form.router,
     confirm.router,
     unsubscribe.router,
+    preferences.router,
     stylesheet.router,
     health.router,
     hub.router,
@@ -54,7 +67,9 @@ def create_application(services: WebServices) -> ASGIApp:
     pages = FastAPI(openapi_url=None, docs_url=None, redoc_url=None, redirect_slashes=False)
     pages.state.services = services
     pages.state.feeds = read_feeds(services.settings)
+    pages.state.topics = TopicsOnOffer()
     pages.state.stylesheet = stylesheet.read_stylesheet(services.templates)
+    pages.state.edition_feeds = edition_feed.WrittenFeeds()
     for router in _ROUTERS:
         pages.include_router(router)
     pages.add_exception_handler(StarletteHTTPException, _answer_status)

@@ -13,7 +13,7 @@ from prometheus_client.registry import Collector
 from feedsvc.deliveries.tally import SendTally
 from feedsvc.deliveries.totals import Queue
 from feedsvc.model.delivery import DeliveryState
-from feedsvc.model.edition import OPEN_EDITIONS
+from feedsvc.model.edition import OPEN_EDITIONS, EditionState
 from feedsvc.web.services import Sending
 
 
@@ -47,6 +47,8 @@ class SendingCollector(Collector):
         )
         for state in OPEN_EDITIONS:
             editions.add_metric([state], queue.editions.get(state, 0))
+            if state is EditionState.DRAFT:
+                continue  # has no mails yet
             waiting.add_metric([state], queue.digests_waiting.get(state, 0))
         waiting.add_metric(["notice"], queue.notices_waiting)
         yield editions

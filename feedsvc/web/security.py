@@ -55,6 +55,8 @@ class PageKind(StrEnum):
     PERSONAL = "personal"
     #: A mail shown in the browser; as PERSONAL.
     MAIL = "mail"
+    #: A mail in the public archive: the same for everybody.
+    EDITION = "edition"
 
 
 _PUBLIC = {"Cache-Control": "public, max-age=60", "Vary": "Accept-Language"}
@@ -70,6 +72,7 @@ PAGE_HEADERS: dict[PageKind, dict[str, str]] = {
     PageKind.ANSWER: {"Content-Security-Policy": _OWN_IMAGES, "Cache-Control": "no-store"},
     PageKind.PERSONAL: {"Content-Security-Policy": _OWN_IMAGES, **_PERSONAL},
     PageKind.MAIL: {"Content-Security-Policy": _MAIL, **_PERSONAL},
+    PageKind.EDITION: {"Content-Security-Policy": _MAIL, **_PUBLIC},
 }
 
 

@@ -3,7 +3,12 @@
 import pytest
 from article_builders import Pipeline
 
-from feedsvc.articles.lookup import article_by_slug, find_article, list_recent
+from feedsvc.articles.lookup import (
+    article_by_slug,
+    find_article,
+    find_titled_article,
+    list_recent,
+)
 from feedsvc.errors import NotFound
 from feedsvc.model.article import ArticleState
 
@@ -63,3 +68,21 @@ async def test_recent_articles_come_newest_first_in_pages(pipeline: Pipeline) ->
             "One",
             "Three",
         }
+
+
+async def test_an_article_is_found_by_a_part_of_its_title_if_only_one_has_it(
+    pipeline: Pipeline,
+) -> None:
+    await pipeline.ingest(
+        {"a.md": text("夜市 100% 回来了"), "b.md": text("Night buses"), "c.md": text("Night trams")}
+    )
+    async with pipeline.database.read() as session:
+        for part in ("100%", "回来", " 夜市 "):
+            assert (await find_titled_article(session, part)).title == "夜市 100% 回来了"
+        assert (await find_titled_article(session, "BUSES")).title == "Night buses"
+        assert (await find_titled_article(session, "a.md")).title == "夜市 100% 回来了"
+        with pytest.raises(NotFound, match="in several titles, say an id: 3 Night trams; 2 Night"):
+            await find_titled_article(session, "night")
+        for nothing in ("", " ", "1000%", "_ight"):
+            with pytest.raises(NotFound):
+                await find_titled_article(session, nothing)

@@ -112,7 +112,7 @@ def test_trace_shows_the_editions_of_an_article_with_their_deliveries(newsroom: 
     assert newsroom.do("trace", "night.md", "--json").json["editions"] == []
     newsroom.do("send", "daily")
     traced = newsroom.do("trace", "night.md", "--json").json
-    assert traced.keys() == {"article", "feeds", "editions"}
+    assert traced.keys() == {"article", "feeds", "editions", "same_story"}
     assert traced["article"]["title"] == "夜市回来了"
     assert traced["feeds"] == ["all"]
     (edition,) = traced["editions"]

@@ -180,7 +180,7 @@ def test_check_config_says_what_there_is_and_when_it_is_due(bare: Newsroom) -> N
     Path(bare.folder, "articles").mkdir()
     said = bare.do("check-config").out
     assert said.startswith(f"{bare.folder}/config.toml: fine\n")
-    assert "-01-01 00:00 Asia/Shanghai\n" in said
+    assert "-01-01 00:00 +08:00 Asia/Shanghai\n" in said
     facts = bare.do("check-config", "--json").json
     assert facts.keys() == {"config", "sources", "feeds", "newsletters", "warnings", "next_due"}
     assert facts["warnings"] == []

@@ -165,8 +165,12 @@ def test_a_rehearsal_tells_who_would_get_what_and_why_not_the_others(audience: N
         "newsletter",
         "schedule",
         "next_due_at",
+        "edition",
+        "edition_state",
+        "before",
         "cut_seq",
         "readers",
+        "waves",
         "cohorts",
         "articles",
         "left_out",
@@ -186,6 +190,7 @@ def test_a_rehearsal_tells_who_would_get_what_and_why_not_the_others(audience: N
 def test_a_rehearsal_changes_nothing(audience: Newsroom) -> None:
     before = audience.dump()
     audience.do("rehearse", "daily")
+    audience.do("rehearse", "daily", "--at", "2100-01-01", "--show", "html", "--output", "mails")
     assert audience.dump() == before
     assert audience.mails() == []
 

@@ -11,7 +11,7 @@ from feedsvc.model.delivery import DeliveryState
 from feedsvc.model.relay import Meaning, SendResult, Verdict
 
 POLICY = Policy(timedelta(minutes=5), "carry", "resend")
-DIGEST = Facts(1, 1, False, 0, 0, NOW + timedelta(hours=24))
+DIGEST = Facts(1, 1, True, 0, 0, NOW + timedelta(hours=24))
 S, E = DeliveryState, SubscriberEffect
 
 REASONS = [

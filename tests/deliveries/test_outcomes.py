@@ -26,8 +26,9 @@ from feedsvc.model.delivery import OPEN_STATES, DeliveryState
 from feedsvc.model.relay import SendResult, Verdict
 
 POLICY = Policy(timedelta(minutes=5), "carry", "resend")
-DIGEST = Facts(1, 1, False, 0, 0, NOW + timedelta(hours=24))
-NOTICE = replace(DIGEST, is_notice=True)
+DIGEST = Facts(1, 1, True, 0, 0, NOW + timedelta(hours=24))
+#: Announcements and their like have no window either.
+NOTICE = replace(DIGEST, has_window=False)
 S, E = DeliveryState, SubscriberEffect
 
 ARROWS = [
@@ -80,12 +81,12 @@ def test_a_taken_mail_clears_the_name_of_a_failing_address() -> None:
         ("hold", 1, S.HELD, True),
     ],
 )
-@pytest.mark.parametrize("is_notice", [False, True])
+@pytest.mark.parametrize("has_window", [False, True])
 def test_doubt_ends_as_the_policy_says(
-    choice: Uncertain, doubts: int, state: DeliveryState, settles: bool, is_notice: bool
+    choice: Uncertain, doubts: int, state: DeliveryState, settles: bool, has_window: bool
 ) -> None:
     policy = replace(POLICY, uncertain_digests=choice, uncertain_notices=choice)
-    facts = replace(DIGEST, doubts=doubts, is_notice=is_notice)
+    facts = replace(DIGEST, doubts=doubts, has_window=has_window)
     outcome = decide_outcome(facts, SendResult(Verdict.UNKNOWN, text="EOF"), NOW, policy)
     assert (outcome.state, outcome.settles) == (state, settles)
     assert outcome.doubts == doubts + 1
@@ -159,13 +160,13 @@ TABLE: dict[tuple[str, Uncertain], tuple[DeliveryState, DeliveryState]] = {
 def test_the_whole_diagram(event: str) -> None:
     """Every event in hand, by every policy, kind of mail, doubt before, and number of crashes."""
     choices: tuple[Uncertain, ...] = ("carry", "resend", "hold")
-    for choice, is_notice, doubts, crashes in product(choices, (False, True), (0, 1, 2), range(4)):
+    for choice, has_window, doubts, crashes in product(choices, (False, True), (0, 1, 2), range(4)):
         # The other kind's choice is another one, and must not matter.
         other = choices[choices.index(choice) - 1]
         policy = Policy(
-            timedelta(minutes=5), other if is_notice else choice, choice if is_notice else other
+            timedelta(minutes=5), choice if has_window else other, other if has_window else choice
         )
-        facts = replace(DIGEST, is_notice=is_notice, doubts=doubts, crashes=crashes)
+        facts = replace(DIGEST, has_window=has_window, doubts=doubts, crashes=crashes)
         if event.startswith("died"):
             outcome = decide_recovery(
                 facts,
@@ -176,7 +177,7 @@ def test_the_whole_diagram(event: str) -> None:
             )
         else:
             outcome = decide_outcome(facts, SendResult(Verdict(event)), NOW, policy)
-        assert outcome.state is TABLE[event, choice][min(doubts, 1)], (choice, is_notice, doubts)
+        assert outcome.state is TABLE[event, choice][min(doubts, 1)], (choice, has_window, doubts)
         in_doubt = event in ("unknown", "died at the dot")
         assert outcome.doubts == doubts + in_doubt
         assert outcome.settles == (outcome.state in (S.SENT, S.HELD))
@@ -275,11 +276,11 @@ choices: st.SearchStrategy[Uncertain] = st.sampled_from(["carry", "resend", "hol
 )
 @settings(max_examples=200, deadline=None)
 def test_no_history_sends_twice_against_the_policy_or_never_ends(
-    history: list[Verdict | str], choice: Uncertain, is_notice: bool, alone: bool
+    history: list[Verdict | str], choice: Uncertain, has_window: bool, alone: bool
 ) -> None:
     """Of the handovers nobody answered, one more at most follows; an end is an end."""
     policy = replace(POLICY, uncertain_digests=choice, uncertain_notices=choice)
-    facts, maybe_arrived, state = replace(DIGEST, is_notice=is_notice), 0, S.PENDING
+    facts, maybe_arrived, state = replace(DIGEST, has_window=has_window), 0, S.PENDING
     for event in history:
         facts = replace(facts, attempt=facts.attempt + 1)
         if isinstance(event, Verdict):

@@ -9,6 +9,7 @@ from sqlalchemy import select
 from sqlmodel import col
 
 from feedsvc.db.engine import Database
+from feedsvc.model.article import Article, ArticleState
 from feedsvc.model.delivery import Delivery, DeliveryState
 from feedsvc.model.edition import Cohort, Edition, EditionState, Wave
 from feedsvc.model.newsletter import Newsletter, Schedule
@@ -16,6 +17,27 @@ from feedsvc.model.subscriber import Subscriber, Subscription, SubscriptionState
 
 NOW = datetime(2026, 11, 22, 0, 0, tzinfo=UTC)
 DAY = timedelta(days=1)
+
+
+def article(seq: int) -> Article:
+    """A published article with this number."""
+    return Article(
+        source="folder",
+        source_key=f"{seq}.md",
+        fingerprint="f",
+        seq=seq,
+        guid=f"urn:article:{seq}",
+        slug=f"article-{seq}",
+        title="夜市回来了",
+        language="zh-CN",
+        published_at=NOW,
+        updated_at=NOW,
+        content="<p>正文。</p>",
+        summary="正文。",
+        content_hash="h",
+        state=ArticleState.PUBLISHED,
+        stored_at=NOW,
+    )
 
 
 @dataclass
@@ -78,7 +100,15 @@ class Desk:
             session.add(edition)
             await session.flush()
             number = edition.id or 0
-            session.add(Wave(edition_id=number, zone="Asia/Shanghai", due_at=NOW, cut_seq=cut_seq))
+            session.add(
+                Wave(
+                    edition_id=number,
+                    zone="Asia/Shanghai",
+                    due_at=NOW,
+                    cut_seq=cut_seq,
+                    composed_at=NOW if frozen else None,
+                )
+            )
             cohort = Cohort(
                 edition_id=number,
                 content_key="k",

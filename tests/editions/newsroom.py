@@ -82,6 +82,7 @@ class Newsroom:
         state: SubscriptionState = SubscriptionState.ACTIVE,
         topics: tuple[str, ...] = (),
         language: str = "zh",
+        zone: str = "",
         cursor: int | None = 0,
     ) -> Subscription:
         self.people += 1
@@ -98,6 +99,8 @@ class Newsroom:
             newsletter_id=self.newsletter.id or 0,
             schedule_id=self.schedule.id or 0,
             topics=sorted(topics),
+            language=language,
+            zone=zone,
             state=state,
             cursor=cursor if state is not SubscriptionState.PENDING else None,
             requested_at=NOW,

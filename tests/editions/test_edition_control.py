@@ -7,14 +7,21 @@ from edition_desk import NOW, Desk
 from sqlalchemy import select
 from sqlmodel import col
 
+from feedsvc.editions.composing import find_waves, load_composing
 from feedsvc.editions.control import (
     cancel_edition,
     finish_cancelled,
     pause_edition,
     resume_edition,
 )
-from feedsvc.editions.freeze import load_composing
-from feedsvc.editions.progress import find_unfinished, finish_sent, freeze_edition, start_frozen
+from feedsvc.editions.progress import (
+    Unfinished,
+    find_unfinished,
+    finish_sent,
+    freeze_wave,
+    start_frozen,
+)
+from feedsvc.editions.readers import load_standing
 from feedsvc.errors import EditionOver, NotFound
 from feedsvc.model.delivery import Delivery, is_mailable
 from feedsvc.model.delivery import DeliveryState as S
@@ -51,9 +58,9 @@ async def finish(desk: Desk, limit: int = 500) -> list[int]:
             return pieces[:-1]
 
 
-async def unfinished(desk: Desk) -> dict[E, list[int]]:
+async def unfinished(desk: Desk) -> Unfinished:
     async with desk.database.read() as session:
-        return await find_unfinished(session)
+        return await find_unfinished(session, NOW)
 
 
 # Pause and resume
@@ -70,7 +77,7 @@ async def test_an_edition_that_is_paused_sends_nothing_and_says_why(desk: Desk, 
         assert (await session.execute(select(Delivery).where(is_mailable()))).first() is None
         assert await start_frozen(session) == []
         assert await finish_sent(session, NOW) == 0
-    assert await unfinished(desk) == {}
+    assert await unfinished(desk) == Unfinished()
 
 
 @pytest.mark.parametrize("state", [E.FROZEN, E.SENDING])
@@ -95,17 +102,19 @@ async def test_an_edition_that_is_paused_while_it_is_composed_is_completed_when_
     edition_id = await desk.add_edition(E.COMPOSING, frozen=False)
     await desk.join("alice")
     async with desk.database.read() as session:
-        composing = await load_composing(session, edition_id)
+        (wave_id,) = await find_waves(session, edition_id, NOW)
+        composing = await load_composing(session, wave_id)
     assert composing is not None
     await pause(desk, edition_id)
     await desk.add_mail(edition_id, "alice")  # the composer had not heard of it
     async with desk.database.write() as session:
-        assert await freeze_edition(session, composing, NOW) is None
-        assert await load_composing(session, edition_id) is None
+        standing = await load_standing(session, composing.audience, wave_id)
+        assert await freeze_wave(session, composing, standing, NOW) is None
+        assert await load_composing(session, wave_id) is None
     assert await resume(desk, edition_id)
-    assert await unfinished(desk) == {E.COMPOSING: [edition_id]}
+    assert await unfinished(desk) == Unfinished(compose=(edition_id,))
     async with desk.database.write() as session:
-        assert await freeze_edition(session, composing, NOW) is E.FROZEN
+        assert await freeze_wave(session, composing, standing, NOW) is E.FROZEN
 
 
 async def test_an_edition_that_ended_while_it_was_paused_is_closed_when_resumed(
@@ -115,7 +124,7 @@ async def test_an_edition_that_ended_while_it_was_paused_is_closed_when_resumed(
     await desk.add_mail(edition_id, "alice", S.SENT)
     await pause(desk, edition_id)
     await resume(desk, edition_id)
-    assert await unfinished(desk) == {E.SENDING: [edition_id]}
+    assert await unfinished(desk) == Unfinished(deliver=True)
     async with desk.database.write() as session:
         assert await finish_sent(session, NOW) == 1
 
@@ -156,13 +165,13 @@ async def test_a_cancelled_edition_ends_in_pieces_and_leaves_its_articles_to_the
     edition = await desk.edition(edition_id)
     assert (edition.state, edition.done_at) == (E.CANCELLED, None)
     assert "next edition" in (edition.reason or "")
-    assert await unfinished(desk) == {E.CANCELLED: [edition_id]}
+    assert await unfinished(desk) == Unfinished(cancelled=True)
     assert await finish(desk, limit=2) == [2, 2, 1]
     assert await desk.states(edition_id) == [S.SENT, *[S.SKIPPED] * 5]
     assert (await desk.mail(2)).reason == "its edition was cancelled before it was sent"
     assert await desk.cursor("reader0") == 10
     assert (await desk.edition(edition_id)).done_at == NOW
-    assert await unfinished(desk) == {}
+    assert await unfinished(desk) == Unfinished()
 
 
 async def test_what_a_worker_has_in_hand_is_left_to_it(desk: Desk) -> None:
@@ -172,13 +181,13 @@ async def test_what_a_worker_has_in_hand_is_left_to_it(desk: Desk) -> None:
     await cancel(desk, edition_id)
     assert await finish(desk) == []
     assert await desk.states(edition_id) == [S.CLAIMED, S.DOT]
-    assert await unfinished(desk) == {E.CANCELLED: [edition_id]}
+    assert await unfinished(desk) == Unfinished(cancelled=True)
     # The dot of the first is refused, the second arrives.
     await desk.change(Delivery, claimed, state=S.PENDING, worker=None)
     await desk.change(Delivery, claimed + 1, state=S.SENT, worker=None)
     assert await finish(desk) == [1]
     assert await desk.states(edition_id) == [S.SKIPPED, S.SENT]
-    assert await unfinished(desk) == {}
+    assert await unfinished(desk) == Unfinished()
 
 
 async def test_what_a_composer_writes_late_is_ended_too(desk: Desk) -> None:
@@ -187,7 +196,7 @@ async def test_what_a_composer_writes_late_is_ended_too(desk: Desk) -> None:
     assert await finish(desk) == []
     assert (await desk.edition(edition_id)).done_at == NOW
     await desk.add_mail(edition_id, "alice")
-    assert await unfinished(desk) == {E.CANCELLED: [edition_id]}
+    assert await unfinished(desk) == Unfinished(cancelled=True)
     assert await finish(desk) == [1]
 
 
@@ -287,6 +296,6 @@ async def test_rows_that_somebody_changes_are_neither_waited_for_nor_forgotten(
 async def test_cancelled_editions_that_are_through_are_not_looked_at_again(desk: Desk) -> None:
     edition_id = await desk.add_edition(E.CANCELLED, done_at=NOW - timedelta(days=1))
     await desk.add_mail(edition_id, "alice", S.SKIPPED)
-    assert await unfinished(desk) == {}
+    assert await unfinished(desk) == Unfinished()
     assert await finish(desk) == []
     assert (await desk.edition(edition_id)).done_at == NOW - timedelta(days=1)

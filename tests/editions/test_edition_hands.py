@@ -5,7 +5,8 @@ from dataclasses import dataclass, field
 from itertools import pairwise
 
 import pytest
-from edition_desk import DAY, NOW, Desk
+from composer import compose
+from edition_desk import DAY, NOW, Desk, article
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 from sqlalchemy import select, text
@@ -19,9 +20,7 @@ from feedsvc.editions.control import (
     pause_edition,
     resume_edition,
 )
-from feedsvc.editions.freeze import load_composing, store_chunk
-from feedsvc.editions.progress import finish_sent, freeze_edition, start_frozen
-from feedsvc.editions.readers import load_groups
+from feedsvc.editions.progress import finish_sent, start_frozen
 from feedsvc.editions.retry import retry_failed
 from feedsvc.errors import EditionOver
 from feedsvc.model.delivery import OPEN_STATES, Delivery
@@ -38,7 +37,17 @@ READERS = ("alice", "bob", "carol", "li.lei", "韩梅梅")
 START = 10
 #: What a handover can come to.
 RESULTS = (S.SENT, S.FAILED, S.DEFERRED, S.UNCERTAIN, S.HELD)
-_ROWS = ("delivery", "cohort", "wave", "edition", "subscription", "subscriber")
+_ROWS = (
+    "delivery",
+    "reader_group",
+    "cohort_item",
+    "cohort",
+    "article",
+    "wave",
+    "edition",
+    "subscription",
+    "subscriber",
+)
 Window = tuple[int, int]
 
 
@@ -60,25 +69,12 @@ class House:
         self.cut_seq += 10
         edition_id = await self.desk.add_edition(E.COMPOSING, cut_seq=self.cut_seq, frozen=False)
         self.editions.append(edition_id)
+        async with self.desk.database.write() as session:
+            session.add(article(self.cut_seq - 5))
         await self._complete(edition_id)
 
     async def _complete(self, edition_id: int) -> None:
-        async with self.desk.database.write() as session:
-            composing = await load_composing(session, edition_id)
-            if composing is None:
-                return
-            for group in await load_groups(session, composing.edition, composing.wave.cut_seq):
-                cohort_id = self.desk.cohorts[edition_id]
-                await store_chunk(
-                    session,
-                    composing,
-                    group,
-                    cohort_id,
-                    after_id=0,
-                    now=NOW,
-                    expires_after=DAY,
-                )
-            await freeze_edition(session, composing, NOW)
+        await compose(self.desk.database, edition_id, now=NOW)
 
     async def hand_over(self, results: list[S]) -> None:
         """One mail after another gets its result, with what follows from it."""

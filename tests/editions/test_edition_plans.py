@@ -6,7 +6,8 @@ from contextlib import contextmanager
 from typing import Any
 
 import pytest
-from edition_desk import DAY, NOW, Desk
+from composer import compose
+from edition_desk import DAY, NOW, Desk, article
 from sqlalchemy import event, text
 
 from feedsvc.db.engine import Database
@@ -14,9 +15,7 @@ from feedsvc.deliveries.doubts import Settling
 from feedsvc.deliveries.settle import find_doubtful, load_doubtful, settle_doubts
 from feedsvc.deliveries.totals import edition_totals, load_queue, next_pending_at
 from feedsvc.editions.control import cancel_edition, finish_cancelled
-from feedsvc.editions.freeze import load_composing, store_chunk
-from feedsvc.editions.progress import find_unfinished, finish_sent, freeze_edition
-from feedsvc.editions.readers import load_groups
+from feedsvc.editions.progress import find_unfinished, finish_sent
 from feedsvc.editions.retry import find_failed, retry_failed
 from feedsvc.model.delivery import DeliveryState as S
 from feedsvc.model.edition import EditionState as E
@@ -53,19 +52,8 @@ async def every_step(desk: Desk) -> None:
     second = await desk.add_edition(E.COMPOSING, cut_seq=30, frozen=False)
     database = desk.database
     async with database.write() as session:
-        composing = await load_composing(session, second)
-        assert composing is not None
-        for group in await load_groups(session, composing.edition, 30):
-            await store_chunk(
-                session,
-                composing,
-                group,
-                desk.cohorts[second],
-                after_id=0,
-                now=NOW,
-                expires_after=DAY,
-            )
-        assert await freeze_edition(session, composing, NOW) is E.FROZEN
+        session.add(article(25))
+    assert await compose(database, second, now=NOW) is E.FROZEN
     async with database.write() as session:
         assert await find_failed(session, first, uncertain=True)
         await retry_failed(session, first, NOW, DAY, uncertain=True)
@@ -77,7 +65,7 @@ async def every_step(desk: Desk) -> None:
         await cancel_edition(session, second, drop=True)
         while await finish_cancelled(session, 1, NOW):
             pass
-        await find_unfinished(session)
+        await find_unfinished(session, NOW)
         await finish_sent(session, NOW)
         await edition_totals(session, first)
         await load_queue(session, NOW)

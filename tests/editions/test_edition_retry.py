@@ -10,6 +10,7 @@ from sqlmodel import col
 from feedsvc.editions.retry import Retried, find_failed, retry_failed
 from feedsvc.errors import EditionOver, NotFound
 from feedsvc.model.delivery import DeliveryState as S
+from feedsvc.model.edition import EditionKind
 from feedsvc.model.edition import EditionState as E
 from feedsvc.model.subscriber import AddressState, Subscriber, Subscription, SubscriptionState
 
@@ -148,3 +149,22 @@ async def test_who_is_being_composed_for_is_not_mailed_from_two_sides(desk: Desk
         retried = await retry(desk, edition_id)
     assert dict(retried.left_out) == {"being changed at this moment; say it again": 1}
     assert await retry(desk, edition_id) == Retried(1)
+
+
+async def test_a_letter_goes_again_whatever_digests_have_come_since(desk: Desk) -> None:
+    letter = await desk.add_edition(E.DONE, kind=EditionKind.ANNOUNCEMENT)
+    no_window = {"from_seq": None, "cut_seq": None}
+    mail = await desk.add_mail(letter, "alice", S.FAILED, **no_window)
+    digest = await desk.add_edition()
+    await desk.add_mail(digest, "alice", S.PENDING)
+    await desk.change(Subscription, desk.readers["alice"], cursor=30)
+    assert await retry(desk, letter) == Retried(1)
+    assert (await desk.mail(mail)).state is S.PENDING
+
+
+async def test_an_open_letter_is_in_no_digests_way(desk: Desk) -> None:
+    digest = await desk.add_edition(E.DONE)
+    await desk.add_mail(digest, "alice", S.FAILED)
+    letter = await desk.add_edition(kind=EditionKind.ANNOUNCEMENT)
+    await desk.add_mail(letter, "alice", S.PENDING, from_seq=None, cut_seq=None)
+    assert await retry(desk, digest) == Retried(1)

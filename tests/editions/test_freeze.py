@@ -4,23 +4,15 @@ from collections.abc import Awaitable, Callable
 from datetime import timedelta
 
 import pytest
+from composer import compose
 from newsroom import NOW, Newsroom
 from sqlalchemy import select, update
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlmodel import col
 
 from feedsvc.db.engine import Database
-from feedsvc.editions.cohorts import group_readers
 from feedsvc.editions.fire import fire_due
-from feedsvc.editions.freeze import (
-    RenderedCohort,
-    load_announced,
-    load_composing,
-    store_chunk,
-    store_cohort,
-)
-from feedsvc.editions.progress import find_unfinished, finish_sent, freeze_edition, start_frozen
-from feedsvc.editions.readers import load_groups
+from feedsvc.editions.progress import find_unfinished, finish_sent, start_frozen
 from feedsvc.model.article import ArticleState
 from feedsvc.model.delivery import Delivery, DeliveryState
 from feedsvc.model.edition import CohortItem, Edition, EditionState, ItemOutcome, Wave
@@ -28,40 +20,6 @@ from feedsvc.model.subscriber import Subscription, SubscriptionState
 
 pytestmark = pytest.mark.anyio
 OpenNewsroom = Callable[[AsyncSession], Awaitable[Newsroom]]
-
-
-async def compose(database: Database, edition_id: int, *, until_group: int = 99) -> None:
-    """Compose as the pipeline does; `until_group` stops early, as a crash would."""
-    async with database.read() as session:
-        composing = await load_composing(session, edition_id)
-        assert composing is not None
-        cut = composing.wave.cut_seq
-        groups = await load_groups(session, composing.edition, cut)
-        facts = await load_announced(session, composing.selection, 0, cut)
-    grouping = group_readers(groups, facts, cut_seq=cut, max_items=30, theme="plain")
-    for number, group in enumerate(groups):
-        if number >= until_group:
-            return
-        async with database.write() as session:
-            key = grouping.cohort_of.get(group)
-            cohort_id = None
-            if key is not None:
-                plan = grouping.cohorts[key]
-                rendered = RenderedCohort("头条", "<p></p>", "", "", len(plan.items))
-                cohort_id = await store_cohort(session, edition_id, plan, "plain", rendered)
-            after: int | None = 0
-            while after is not None:
-                after = await store_chunk(
-                    session,
-                    composing,
-                    group,
-                    cohort_id,
-                    after_id=after,
-                    now=NOW,
-                    expires_after=timedelta(hours=24),
-                )
-    async with database.write() as session:
-        assert await freeze_edition(session, composing, NOW) is not None
 
 
 async def fire(database: Database) -> int:
@@ -108,7 +66,7 @@ async def test_everyone_confirmed_with_something_new_gets_one_delivery(
         assert edition.counters["left_out"] == {
             "not confirmed": 1,
             "unsubscribed": 1,
-            "nothing new since their last mail": 1,
+            "nothing new that matches their choices": 1,
         }
         assert await start_frozen(session) == [edition_id]
 
@@ -126,7 +84,7 @@ async def test_an_empty_period_sends_nothing_and_says_why(
         edition = await session.get(Edition, edition_id)
         assert edition is not None
         assert edition.state is EditionState.SKIPPED
-        assert edition.reason == "nothing to send: 1 nothing new since their last mail"
+        assert edition.reason == "nothing to send: 1 nothing new that matches their choices"
         assert (await session.execute(select(Delivery))).first() is None
 
 
@@ -136,13 +94,14 @@ async def test_composing_again_after_a_crash_completes_without_doubling(
     async with database.write() as session:
         newsroom = await open_newsroom(session)
         await newsroom.publish(topics=("科技",))
-        for topics in ((), ("科技",), ("科技", "体育")):
-            await newsroom.join(topics=topics)
+        for zone in ("", "Asia/Shanghai", "Europe/Madrid"):
+            await newsroom.join(topics=("科技",), zone=zone)
     edition_id = await fire(database)
-    await compose(database, edition_id, until_group=1)
+    await compose(database, edition_id, until_chunk=1)
     async with database.write() as session:
         assert await start_frozen(session) == []
-        assert await find_unfinished(session) == {EditionState.COMPOSING: [edition_id]}
+        assert (await session.execute(select(Delivery))).first() is not None
+        assert (await find_unfinished(session, NOW)).compose == (edition_id,)
     await compose(database, edition_id)
     async with database.read() as session:
         rows = (await session.execute(select(col(Delivery.subscription_id)))).scalars().all()
@@ -162,7 +121,7 @@ async def test_a_later_edition_takes_over_what_an_earlier_one_could_not_send(
         await start_frozen(session)
         await session.execute(update(Delivery).values(state=DeliveryState.DEFERRED))
         await fire_due(session, NOW + timedelta(days=1))
-    await compose(database, first + 1)
+    await compose(database, first + 1, now=NOW + timedelta(days=1))
     async with database.write() as session:
         rows = (await session.execute(select(Delivery).order_by(Delivery.id))).scalars().all()
         assert [row.state for row in rows] == [DeliveryState.SUPERSEDED, DeliveryState.PENDING]
@@ -188,7 +147,7 @@ async def test_a_reader_whose_mail_is_on_its_way_waits_for_a_follow_up(
         await newsroom.publish("第二篇")
         await fire_due(session, NOW + timedelta(days=1))
     second = first + 1
-    await compose(database, second)
+    await compose(database, second, now=NOW + timedelta(days=1))
     async with database.write() as session:
         wave = (await session.execute(select(Wave).where(col(Wave.edition_id) == second))).scalar()
         assert wave is not None
@@ -198,7 +157,7 @@ async def test_a_reader_whose_mail_is_on_its_way_waits_for_a_follow_up(
         await session.execute(update(Subscription).values(cursor=1))
         await start_frozen(session)
         assert await finish_sent(session, NOW) == 1  # the first; the second waits for somebody
-    await compose(database, second)
+    await compose(database, second, now=NOW + timedelta(days=1))
     async with database.read() as session:
         follow_up = (
             await session.execute(select(Delivery).where(col(Delivery.edition_id) == second))

@@ -42,12 +42,12 @@ def hurried(times: int) -> dict[str, str]:
     return {"LD_PRELOAD": str(found[0]), "FAKETIME": f"+0 x{times}"}
 
 
-def run_command(folder: Path, *command: str) -> str:
+def run_command(folder: Path, *command: str, environment: Mapping[str, str] | None = None) -> str:
     """Run a command of feedsvc in a world's folder; what it printed. It must end well."""
     done = subprocess.run(
         [sys.executable, "-m", "feedsvc", *command],
         cwd=folder,
-        env=_environment(),
+        env=_environment() | dict(environment or {}),
         capture_output=True,
         text=True,
         timeout=PATIENCE_SECONDS,

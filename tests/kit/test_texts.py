@@ -145,6 +145,22 @@ def test_a_schedule_is_said_in_words(cron: str, english: str, chinese: str) -> N
     assert Texts("zh").schedule(cron, "Z") == chinese
 
 
+def test_a_schedule_in_each_subscribers_zone_names_none() -> None:
+    english, chinese = Texts("en"), Texts("zh")
+    zone = "Asia/Shanghai"
+    assert english.schedule("0 8 * * *", zone, own_zone=True) == "every day at 08:00, your time"
+    assert chinese.schedule("0 8 * * *", zone, own_zone=True) == "每天 08:00（您当地时间）"
+    assert chinese.schedule("5 4 * 2 *", zone, own_zone=True) == "按计划 5 4 * 2 *（您当地时间）"
+    assert english.schedule("0 * * * *", zone, own_zone=True) == "every hour, on the hour"
+
+
+@pytest.mark.parametrize("own_zone", [False, True])
+def test_a_schedule_without_a_cron_follows_the_articles(own_zone: bool) -> None:
+    english = Texts("en").schedule("", "Asia/Shanghai", own_zone=own_zone)
+    assert english == "for each article, soon after it appears"
+    assert Texts("zh").schedule("", "Asia/Shanghai", own_zone=own_zone) == "每篇文章发布后不久"
+
+
 def test_the_words_follow_the_number() -> None:
     forms = ("And %(num)d more article", "And %(num)d more articles")
     assert Texts("en").ngettext(*forms, 1) == "And 1 more article"

@@ -84,7 +84,6 @@ def english_view() -> DigestView:
         site_title="Morning Post",
         schedule=texts.schedule("0 8 * * *", "Asia/Shanghai"),
         more_count=12,
-        more_url="https://news.example.com/",
     )
 
 
@@ -142,6 +141,7 @@ def alice() -> Recipient:
         "Alice",
         {
             "unsubscribe_url": "https://news.example.com/unsubscribe/k1." + "Aa0_" * 24,
+            "preferences_url": "https://news.example.com/preferences/k1." + "Cc2_" * 24,
             "view_url": "https://news.example.com/view/k1.cohort",
         },
     )
@@ -154,6 +154,7 @@ def li_lei() -> Recipient:
         "李雷",
         {
             "unsubscribe_url": "https://news.example.com/unsubscribe/k1." + "Bb1-" * 24,
+            "preferences_url": "https://news.example.com/preferences/k1." + "Dd3-" * 24,
             "view_url": "https://news.example.com/view/k1.cohort",
         },
     )

@@ -1,5 +1,6 @@
 """Messages of claimed deliveries: envelope, signature, and the same bytes again for a resend."""
 
+import re
 from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
@@ -13,9 +14,9 @@ import pytest
 
 from feedsvc.config_sending import ReturnSettings
 from feedsvc.db.engine import Database
-from feedsvc.errors import ConfigError, MessageUnbuildable
+from feedsvc.errors import ConfigError, InvalidToken, MessageUnbuildable
 from feedsvc.kit.templating import Templates
-from feedsvc.kit.tokens import Keyring
+from feedsvc.kit.tokens import Keyring, Scope
 from feedsvc.messages.dkim import Signers
 from feedsvc.messages.dkim_keys import DkimKey, make_private_key
 from feedsvc.messages.prepare import MessageMaker
@@ -165,6 +166,18 @@ async def test_a_digest_and_a_notice_are_signed_and_have_their_own_return_paths(
     assert headers(build(CLAIM, NOW))["Feedback-ID"] == "e12:chenbao:digest:feedsvc"
     assert headers(build(NOTICE, NOW))["Auto-Submitted"] == "auto-generated"
     assert headers(build(NOTICE, NOW))["Feedback-ID"] is None
+
+
+@pytest.mark.anyio
+async def test_a_digest_leads_to_its_readers_own_choices(newsroom: Database) -> None:
+    message = (await make_maker(newsroom).prepare([CLAIM]))(CLAIM, NOW)
+    mail = message_from_bytes(message.content, policy=default)
+    for part in ("plain", "html"):
+        text = mail.get_body((part,)).get_content()  # type: ignore[union-attr]
+        (token,) = set(re.findall(r"https://news\.example\.com/preferences/([\w-]+)", text))
+        assert RING.verify(Scope.PREFERENCES, token, NOW) == (7,)
+        with pytest.raises(InvalidToken):
+            RING.verify(Scope.UNSUBSCRIBE, token, NOW)
 
 
 @pytest.mark.anyio

@@ -129,6 +129,7 @@ def test_a_digest_that_greets_is_what_the_template_says_to_that_person(
         "name": name,
         "address": "lilei@example.org",
         "unsubscribe_url": "https://news.example.com/unsubscribe/k1?a=1&b=2",
+        "preferences_url": "https://news.example.com/preferences/k1",
         "view_url": "https://news.example.com/editions/k1",
     }
     mail = render_digest(templates, view)

@@ -1,6 +1,7 @@
 """Rendered digests and notices: what they say, in HTML, plain text and as a page."""
 
 import os
+import re
 import socket
 from collections.abc import Iterator
 from dataclasses import replace
@@ -11,6 +12,7 @@ import pytest
 from lxml import html as lxml_html
 
 from feedsvc.errors import TemplateInvalid
+from feedsvc.kit.letters import write_prose
 from feedsvc.kit.templating import Templates
 from feedsvc.messages.columns import display_width
 from feedsvc.messages.render import (
@@ -115,6 +117,48 @@ def test_chinese_has_more_leading(
     assert "line-height: 1.75" not in render_digest(templates, english_view).html
 
 
+def _matches(element: lxml_html.HtmlElement, selector: str) -> bool:
+    """Whether the last part of a simple selector (`h2.first`, `.prose a`) is of this element."""
+    *around, last = selector.split()
+    tag, _, cls = last.partition(".")
+    fits = tag in ("", element.tag) and (not cls or cls in element.get("class", "").split())
+    return fits and (
+        not around or any(_matches(one, around[-1]) for one in element.iterancestors())
+    )
+
+
+@pytest.mark.parametrize("property", ["color", "background"])
+def test_every_colour_that_is_written_in_has_its_dark_one(
+    templates: Templates, chinese_view: DigestView, property: str
+) -> None:
+    view = replace(
+        chinese_view,
+        items=tuple(replace(item, heading="时政") for item in chinese_view.items),
+        intro=write_prose("[a](https://a.example)\n\n> b\n\n## c\n\n---"),
+        notes=(write_prose("note"),),
+        greeting="Hello",
+        more_count=3,
+    )
+    mail = render_digest(templates, view)
+    style = elements(mail.html, "//style")[0].text or ""
+    dark = style.partition("(prefers-color-scheme: dark)")[2].partition("@media")[0]
+    rules = re.findall(r"([^{}]+)\{([^{}]+)\}", dark)
+    dark_for = [
+        one.strip()
+        for selectors, said in rules
+        for one in selectors.lstrip("){ \n").split(",")
+        if re.search(rf"(?<![-a-z]){property}:[^;]*!important", said)
+    ]
+    coloured = [
+        element
+        for element in elements(mail.html, "//*[@style]")
+        if re.search(rf"(?<![-a-z]){property}: ?#", element.get("style", ""))
+    ]
+    assert len(coloured) > 3
+    for element in coloured:
+        assert any(_matches(element, one) for one in dark_for), lxml_html.tostring(element)[:200]
+
+
 def test_a_digest_says_why_it_came_and_how_to_stop_it(
     templates: Templates, chinese_view: DigestView
 ) -> None:
@@ -198,8 +242,9 @@ def test_a_digest_never_grows_past_what_mail_programs_show(
     assert 60_000 < len(mail.html.encode()) <= 90_000
     assert 0 < mail.shown < 200
     for form in (mail.html, mail.text, mail.page):
-        assert f"还有 {200 - mail.shown + 2} 篇文章" in form
         assert f"Article {mail.shown - 1}" in form
+    for form in (mail.html, mail.text):
+        assert f"还有 {200 - mail.shown + 2} 篇文章" in form
         assert f"Article {mail.shown}<" not in form
     assert "unsubscribe_url" in slots_in(mail.html)
 
@@ -217,8 +262,7 @@ def test_plain_text_keeps_to_72_columns_and_lists_its_links_at_the_end(
         text = render_digest(templates, view).text
         for line in text.splitlines():
             assert display_width(line) <= 72 or "://" in line
-        last = [line for line in text.splitlines() if line][-len(view.items) :]
-        assert last[-1].startswith("[")
+        assert text.splitlines()[-1].startswith("[")
         for number, item in enumerate(view.items, start=1):
             assert f"[{number}] {item.url}\n" in text
 

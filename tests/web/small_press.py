@@ -215,7 +215,7 @@ async def open_press(database: Database, folder: Path, **changed: Any) -> SmallP
                         newsletter_id=newsletter.id or 0,
                         key=name,
                         label=schedule.label,
-                        cron=schedule.cron,
+                        cron=schedule.cron or "",
                         zone=settings.time_zone,
                         since=NOW,
                     )

@@ -126,6 +126,7 @@ async def test_a_process_that_sends_nothing_tells_what_waits_and_nothing_of_rela
     found = await metrics(press)
     assert [name for name in found if "relay" in name or name.endswith("replies_total")] == []
     assert found["feedsvc_open_editions"] == {
+        ("draft",): 0,
         ("composing",): 0,
         ("frozen",): 0,
         ("sending",): 0,

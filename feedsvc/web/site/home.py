@@ -16,6 +16,7 @@ from feedsvc.feeds.catalogue import find_members
 from feedsvc.feeds.configured import ConfiguredFeeds
 from feedsvc.feeds.spec import FeedSpec
 from feedsvc.model.article import Article, ArticleState
+from feedsvc.model.columns import MAX_ID
 from feedsvc.web.pages import announced_feeds, feeds_of, show_page
 from feedsvc.web.security import PageKind
 from feedsvc.web.services import services_of
@@ -26,7 +27,6 @@ PAGE_SIZE = 20
 #: Sections are those of so many newest articles; asking all of them would take too long.
 _SECTIONS_OF = 500
 _MAX_SECTIONS = 12
-_MAX_SEQ = 2**62
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +50,7 @@ class ArticleLine:
 @router.api_route("/", methods=["GET", "HEAD"])
 async def show_home(
     request: Request,
-    before: Annotated[int | None, Query(ge=1, le=_MAX_SEQ)] = None,
+    before: Annotated[int | None, Query(ge=1, le=MAX_ID)] = None,
     section: Annotated[str | None, Query(max_length=200, pattern=r"^[^\x00-\x1f]*$")] = None,
 ) -> Response:
     """The newest articles; those with a lower number than `before`, of one section."""

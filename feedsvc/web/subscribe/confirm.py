@@ -10,6 +10,7 @@ from starlette.responses import Response
 
 from feedsvc.audience.lookup import SubscriptionView, find_confirmation
 from feedsvc.audience.subscriptions import confirm
+from feedsvc.editions.calendar import Rhythm
 from feedsvc.errors import InvalidToken
 from feedsvc.kit.texts import Texts
 from feedsvc.kit.tokens import Scope
@@ -76,8 +77,9 @@ def _show(request: Request, template: str, view: SubscriptionView, token: str = 
     schedule = newsletter.schedules.get(view.schedule_key) if newsletter else None
     words = None
     if schedule:
-        zone = schedule.time_zone or settings.time_zone
-        words = Texts(reader_language(request, settings)).schedule(schedule.cron, zone)
+        rhythm = Rhythm.configured(schedule, settings.time_zone)
+        texts = Texts(reader_language(request, settings))
+        words = texts.schedule(rhythm.cron, rhythm.zone, own_zone=rhythm.own_zone)
     return show_page(
         request, template, PageKind.PERSONAL, newsletter=view, schedule=words, token=token
     )

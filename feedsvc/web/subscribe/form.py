@@ -1,31 +1,35 @@
 """Asking for a newsletter. Whoever asks, and whatever is known of the address, sees the same."""
 
-import unicodedata
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 
 from fastapi import APIRouter, HTTPException, Request
 from sqlalchemy import select
 from sqlmodel import col
 from starlette.responses import Response
 
+from feedsvc.audience.preferences import read_topics
 from feedsvc.audience.subscriptions import FORM, request_subscription
-from feedsvc.config import NewsletterSettings, Settings
+from feedsvc.audience.zones import find_zone, suggested_zones
+from feedsvc.config import Settings
+from feedsvc.config_newsletters import NewsletterSettings, ScheduleSettings
 from feedsvc.db.engine import after_commit
-from feedsvc.errors import InvalidAddress
+from feedsvc.editions.calendar import Rhythm, next_due_at, next_local_period
+from feedsvc.errors import ChoiceInvalid, InvalidAddress
 from feedsvc.kit.addresses import Address, parse_address
 from feedsvc.kit.texts import LANGUAGES, Texts
 from feedsvc.model.newsletter import Newsletter, Schedule
 from feedsvc.web.pages import LANGUAGE_NAMES, reader_language, show_page
 from feedsvc.web.security import PageKind, evened_out
 from feedsvc.web.services import WebServices, services_of
+from feedsvc.web.subscribe.fields import is_plain_line, read_all, read_fields, showable
+from feedsvc.web.subscribe.topics import topics_on_offer
 
 router = APIRouter()
 
 #: A field no person sees; what fills it in is a machine.
 TRAP = "homepage"
-_MAX_FIELDS = 20
 _MAX_NAME = 200
 
 
@@ -36,6 +40,9 @@ class Choice:
     value: str
     label: str
     words: str = ""
+    description: str = ""
+    #: When it comes next, in words.
+    next: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +53,9 @@ class Entries:
     name: str = ""
     schedule: str = ""
     language: str = ""
+    zone: str = ""
+    all_topics: bool = True
+    topics: Sequence[str] = ()
     problems: Mapping[str, str] = field(default_factory=dict)
     parsed: Address | None = None
 
@@ -58,7 +68,7 @@ async def show_newsletters(request: Request) -> Response:
     public = {key: one for key, one in settings.newsletters.items() if one.public}
     if len(public) == 1:
         (key,) = public
-        return _show_form(request, key, public[key], texts)
+        return await _show_form(request, key, public[key], texts)
     newsletters = [
         (
             key,
@@ -84,7 +94,7 @@ async def show_form(request: Request, key: str) -> Response:
     newsletter = settings.newsletters.get(key)
     if newsletter is None or not newsletter.public:
         raise HTTPException(404)
-    return _show_form(request, key, newsletter, Texts(reader_language(request, settings)))
+    return await _show_form(request, key, newsletter, Texts(reader_language(request, settings)))
 
 
 @router.post("/subscribe/{key}")
@@ -97,32 +107,33 @@ async def take_request(request: Request, key: str) -> Response:
     services = services_of(request)
     settings = services.settings
     newsletter = settings.newsletters.get(key)
-    typed = await read_fields(request)
+    typed, topics = await read_fields(request), await read_all(request, "topic")
     if newsletter is not None and newsletter.public and not typed.get(TRAP):
         texts = Texts(reader_language(request, settings))
-        entries = check_entries(typed, newsletter, texts)
+        offered = await topics_on_offer(request, key)
+        entries = check_entries(typed, newsletter, texts, topics=topics, offered=offered)
         if entries.parsed is None or entries.problems:
-            return _show_form(request, key, newsletter, texts, entries)
+            return await _show_form(request, key, newsletter, texts, entries)
         consent = consent_text(newsletter, texts)
         async with evened_out():
             await _save_request(services, key, entries, entries.parsed, consent)
     return show_page(request, "asked.html", PageKind.ANSWER)
 
 
-async def read_fields(request: Request) -> dict[str, str]:
-    """The text fields of a form, urlencoded or multipart; the last of each name, no files.
-
-    Raises:
-        HTTPException: 400, not a form.
-    """
-    form = await request.form(max_files=0, max_fields=_MAX_FIELDS)
-    return {name: value for name, value in form.multi_items() if isinstance(value, str)}
-
-
 def check_entries(
-    typed: Mapping[str, str], newsletter: NewsletterSettings, texts: Texts
+    typed: Mapping[str, str],
+    newsletter: NewsletterSettings,
+    texts: Texts,
+    *,
+    topics: Sequence[str] = (),
+    offered: Collection[str] = (),
 ) -> Entries:
-    """Read what was typed, and say in the reader's language what is to be mended."""
+    """Read what was typed, and say in the reader's language what is to be mended.
+
+    Args:
+        topics: those that were ticked.
+        offered: those that could be.
+    """
     problems: dict[str, str] = {}
     address = typed.get("address", "").strip()
     parsed = None
@@ -143,7 +154,7 @@ def check_entries(
     name = typed.get("name", "").strip()
     if len(name) > _MAX_NAME:
         problems["name"] = texts.gettext("Enter a name of at most 200 characters.")
-    elif not _is_plain_line(name):
+    elif not is_plain_line(name):
         problems["name"] = texts.gettext("Enter your name in one line of plain text.")
     schedule = typed.get("schedule", "")
     if schedule not in newsletter.schedules:
@@ -151,15 +162,68 @@ def check_entries(
     language = typed.get("language", texts.language)
     if language not in LANGUAGES:
         problems["language"] = texts.gettext("Choose one of the languages.")
-    return Entries(_showable(address), _showable(name), schedule, language, problems, parsed)
+    if find_zone(zone := typed.get("zone", "")) is None and zone.strip():
+        problems["zone"] = texts.gettext(
+            "Enter a time zone like Asia/Shanghai, or leave the field empty."
+        )
+    all_topics = typed.get("which") != "some"
+    if not all_topics and (problem := _problem_of(topics, offered, texts)):
+        problems["topics"] = problem
+    return Entries(
+        address=showable(address),
+        name=showable(name),
+        schedule=schedule,
+        language=language,
+        zone=showable(zone),
+        all_topics=all_topics,
+        topics=topics,
+        problems=problems,
+        parsed=parsed,
+    )
 
 
-def schedules(newsletter: NewsletterSettings, settings: Settings, texts: Texts) -> list[Choice]:
-    """The rhythms of a newsletter, with their label and in words."""
+def _problem_of(topics: Sequence[str], offered: Collection[str], texts: Texts) -> str | None:
+    if not topics:
+        return texts.gettext("Choose a topic, or all of them.")
+    try:
+        if set(read_topics(topics)) <= set(offered):
+            return None
+    except ChoiceInvalid:
+        pass
+    return texts.gettext("Choose fewer topics, of those that are here, or all of them.")
+
+
+def schedules(
+    newsletter: NewsletterSettings, settings: Settings, texts: Texts, now: datetime | None = None
+) -> list[Choice]:
+    """The rhythms of a newsletter, with their label and in words; when they come next, as of `now`.
+
+    Without `now` nothing is said of the next time.
+    """
     return [
-        Choice(key, one.label, texts.schedule(one.cron, one.time_zone or settings.time_zone))
+        _schedule_choice(key, one, Rhythm.configured(one, settings.time_zone), texts, now)
         for key, one in newsletter.schedules.items()
     ]
+
+
+def _schedule_choice(
+    key: str, one: ScheduleSettings, rhythm: Rhythm, texts: Texts, now: datetime | None
+) -> Choice:
+    words = texts.schedule(rhythm.cron, rhythm.zone, own_zone=rhythm.own_zone)
+    soon = _say_next(rhythm, texts, now) if now else ""
+    return Choice(key, one.label, words, one.description, soon)
+
+
+def _say_next(rhythm: Rhythm, texts: Texts, now: datetime) -> str:
+    """When it comes next; empty where that follows the articles."""
+    if rhythm.own_zone:
+        local = next_local_period(rhythm, rhythm.zone, now)
+        at = datetime.fromisoformat(local.period).replace(tzinfo=UTC) if local else None
+        words = texts.datetime(at, "UTC") if at else ""
+    else:
+        due = next_due_at(rhythm, now)
+        words = texts.datetime(due, rhythm.zone) if due else ""
+    return texts.gettext("next on %(time)s", time=words) if words else ""
 
 
 def consent_text(newsletter: NewsletterSettings, texts: Texts) -> str:
@@ -172,36 +236,16 @@ def consent_text(newsletter: NewsletterSettings, texts: Texts) -> str:
     )
 
 
-def _is_plain_line(text: str) -> bool:
-    """No control, line or paragraph separators, surrogates, or marks that turn text around."""
-    return not any(
-        unicodedata.category(character) in ("Cc", "Cs", "Zl", "Zp")
-        or unicodedata.bidirectional(character)
-        in ("LRE", "RLE", "LRO", "RLO", "PDF", "LRI", "RLI", "FSI", "PDI")
-        for character in text
-    )
-
-
-def _showable(text: str) -> str:
-    """What was typed, without control characters and others that may not stand in HTML."""
-    return "".join(
-        character
-        for character in text
-        if unicodedata.category(character) not in ("Cc", "Cs")
-        and ord(character) & 0xFFFE != 0xFFFE
-        and not 0xFDD0 <= ord(character) <= 0xFDEF
-    )
-
-
-def _show_form(
+async def _show_form(
     request: Request,
     key: str,
     newsletter: NewsletterSettings,
     texts: Texts,
     entries: Entries | None = None,
 ) -> Response:
-    settings = services_of(request).settings
-    choices = schedules(newsletter, settings, texts)
+    services = services_of(request)
+    settings = services.settings
+    choices = schedules(newsletter, settings, texts, services.clock())
     return show_page(
         request,
         "subscribe.html",
@@ -214,6 +258,9 @@ def _show_form(
         entries=entries or Entries(schedule=choices[0].value, language=texts.language),
         schedules=choices,
         languages=[Choice(code, LANGUAGE_NAMES[code]) for code in LANGUAGES],
+        topics=await topics_on_offer(request, key),
+        zones=suggested_zones(),
+        usual_zone=settings.time_zone,
         consent_text=consent_text(newsletter, texts),
         trap=TRAP,
     )
@@ -237,8 +284,8 @@ async def _save_request(
             address=address,
             name=entries.name,
             language=entries.language,
-            zone=None,
-            topics=(),
+            zone=find_zone(entries.zone),
+            topics=() if entries.all_topics else entries.topics,
             now=now,
             how=FORM,
             consent_text=consent,

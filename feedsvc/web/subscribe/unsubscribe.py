@@ -14,7 +14,7 @@ from feedsvc.model.subscriber import SubscriptionState
 from feedsvc.web.pages import show_page
 from feedsvc.web.security import PageKind
 from feedsvc.web.services import services_of
-from feedsvc.web.subscribe.form import read_fields
+from feedsvc.web.subscribe.fields import read_fields
 
 router = APIRouter()
 
