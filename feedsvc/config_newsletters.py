@@ -1,14 +1,35 @@
 """Settings of newsletters: what they hold, how they look, when they go out, who looks at them."""
 
-from typing import Literal
+from typing import Annotated, Literal
 
-from pydantic import ConfigDict, Field, field_validator, model_validator
+from pydantic import AfterValidator, ConfigDict, Field, field_validator, model_validator
 
 from feedsvc.config_feeds import Selected
-from feedsvc.config_values import Cron, Key, Language, Mailbox, OneLine, QuietDay, Section, Zone
+from feedsvc.config_values import (
+    Cron,
+    Key,
+    Language,
+    Mailbox,
+    OneLine,
+    QuietDay,
+    Section,
+    check_zone,
+)
 
 #: What stands for the zone of each subscriber.
 SUBSCRIBERS_ZONE = "subscriber"
+
+
+def _check_schedule_zone(value: str) -> str:
+    if value == SUBSCRIBERS_ZONE:
+        return value
+    try:
+        return check_zone(value)
+    except ValueError as error:
+        raise ValueError(f'{error}, or "subscriber" for each subscriber\'s own') from error
+
+
+ScheduleZone = Annotated[str, AfterValidator(_check_schedule_zone)]
 
 
 class ScheduleSettings(Section):
@@ -24,7 +45,7 @@ class ScheduleSettings(Section):
     #: … at most so long after the first. By default six times as long.
     settle_max_minutes: float | None = Field(default=None, gt=0, le=7 * 24 * 60)
     #: IANA name, or "subscriber" for each subscriber's own; the service's by default.
-    time_zone: Zone | Literal["subscriber"] | None = None
+    time_zone: ScheduleZone | None = None
     #: What becomes of a period that was missed, by a machine that was off: "late", one edition at
     #: once with all that has come since; "merge", its articles come with the next regular edition;
     #: "drop", its articles are not mailed any more.

@@ -24,7 +24,8 @@ HOST = re.compile(r"(?:\[[0-9a-fA-F:.]+\]|[^\s@:/\[\]]+)(?::[0-9]+)?\Z")
 _ONE_LINE = re.compile(r"[^\x00-\x1f\x7f\x85\u2028\u2029]+\Z")
 
 
-def _check_zone(value: str) -> str:
+def check_zone(value: str) -> str:
+    """The name of a zone, if there is such a one. Raises ValueError."""
     try:
         ZoneInfo(value)
     except (KeyError, ValueError, OSError) as error:
@@ -117,7 +118,7 @@ def _check_key(value: str) -> str:
     return value
 
 
-Zone = Annotated[str, AfterValidator(_check_zone)]
+Zone = Annotated[str, AfterValidator(check_zone)]
 QuietDay = Annotated[str, AfterValidator(_check_quiet_day)]
 Cron = Annotated[str, AfterValidator(_check_cron)]
 Language = Annotated[str, AfterValidator(_check_language)]

@@ -79,12 +79,17 @@ def announce(
     address = _own_address(test) if test is not None else None
 
     async def work(app: "App") -> dict[str, Any]:
+        from feedsvc.audience.offers import load_known_topics
         from feedsvc.editions.recipients import Addressees
         from feedsvc.editions.registry import find_newsletter
         from feedsvc.editions.writing import read_writing
+        from feedsvc.errors import NotFound
 
         async with app.database.read() as session:
             row = await find_newsletter(session, newsletter)
+            known = await load_known_topics(session, row.newsletter, topic or ())
+        if unknown := sorted({*(topic or ())} - known):
+            raise NotFound(f"no article has the topic {unknown[0]!r}")
         addressees = Addressees(
             tuple(schedule or ()), tuple(topic or ()), tuple(language or ()), tuple(zone or ())
         )

@@ -68,8 +68,8 @@ class Rules:
     curation: Curation = field(default_factory=Curation)
     #: Articles kept out of the newsletter for good.
     dropped: frozenset[int] = frozenset()
-    #: What stands above the articles, or a digest of it.
-    above: str = ""
+    #: Language -> a digest of what stands above the articles; nothing where it is missing.
+    above: Mapping[str, str] = field(default_factory=dict)
     #: Story -> (bit of `ReaderGroup.had`, number) of its older articles that readers may have got.
     told: Mapping[str, Sequence[tuple[int, int]]] = field(default_factory=dict)
 
@@ -82,15 +82,13 @@ def told_by_story(told: Sequence[tuple[str, int, int]]) -> dict[str, list[tuple[
     return by_story
 
 
-def above_of(intro: str, notes: Mapping[str, Sequence[str]]) -> str:
-    """Digest of what stands above the articles, in any language; empty when nothing does."""
-    if not intro and not any(notes.values()):
-        return ""
-    whole = [
-        intro,
-        *(f"{language}:{text}" for language in sorted(notes) for text in notes[language]),
-    ]
-    return hashlib.sha256("\0".join(whole).encode()).hexdigest()
+def above_of(intro: str, notes: Mapping[str, Sequence[str]]) -> dict[str, str]:
+    """Rules.above, of the intro and the notes in each language."""
+    return {
+        language: hashlib.sha256("\0".join([intro, *texts]).encode()).hexdigest()
+        for language, texts in notes.items()
+        if intro or texts
+    }
 
 
 def arrange(articles: Iterable[ArticleFacts], rules: Rules) -> list[ArticleFacts]:
@@ -149,7 +147,7 @@ def count_new(items: Iterable[Item]) -> int:
 def content_key(items: Sequence[Item], language: str, rules: Rules) -> str:
     """Digest of what decides a mail's content; readers with equal keys share one cohort."""
     content = ",".join(f"{item.article_id}.{item.revision}.{item.outcome}" for item in items)
-    whole = "|".join((language, rules.theme, rules.above, content))
+    whole = "|".join((language, rules.theme, rules.above.get(language, ""), content))
     return hashlib.sha256(whole.encode()).hexdigest()
 
 

@@ -78,12 +78,14 @@ class Composing:
         return Curation.of(self.edition.curation)
 
     def rules(
-        self, above: str = "", told: Mapping[str, Sequence[tuple[int, int]]] | None = None
+        self,
+        above: Mapping[str, str] | None = None,
+        told: Mapping[str, Sequence[tuple[int, int]]] | None = None,
     ) -> Rules:
         """What holds for all its mails.
 
         Args:
-            above: what stands above the articles, or a digest of it.
+            above: as in Rules.
             told: as in Rules.
         """
         limits = self.schedule or self.newsletter
@@ -96,7 +98,7 @@ class Composing:
             arrangement=Arrangement.of(self.newsletter.arrangement),
             curation=self.curation,
             dropped=self.dropped,
-            above=above,
+            above=above or {},
             told=told or {},
         )
 

@@ -39,7 +39,7 @@ from feedsvc.model.edition import GroupOutcome, ReaderGroupRow
 from feedsvc.model.subscriber import Subscriber, Subscription
 
 #: Readers written in one transaction: well below a tenth of a second of write lock.
-CHUNK = 1500
+CHUNK = 2000
 #: Groups written in one transaction.
 _GROUPS = 200
 

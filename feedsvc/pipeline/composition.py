@@ -55,6 +55,8 @@ class Shared:
     cut_seq: int = -1
     facts: Sequence[ArticleFacts] = ()
     selector: Selector | None = None
+    #: Language -> pinned notes of the edition.
+    notes: dict[str, Sequence[str]] = field(default_factory=dict)
 
     def forget(self) -> None:
         """Begin anew: something has changed."""
@@ -91,6 +93,7 @@ class Composition:
         self._parts, self._letters = parts, letters
         self._composing: set[int] = set()
         self._turns = Turns(parts.database)
+        self._preparing = asyncio.Lock()
         #: Edition -> until when a failed one is left alone.
         self._rests: dict[int, datetime] = {}
         #: Edition -> until when those who still wait are not looked for again.
@@ -154,7 +157,11 @@ class Composition:
     ) -> tuple[list[int], EditionState | None]:
         """Compose waves of one edition; those that somebody came to meanwhile, and its state."""
         database, clock = self._parts.database, self._parts.clock
-        prepared = [one for wave_id in wave_ids if (one := await self._prepare(wave_id, shared))]
+        # One edition after another: the first is written while the next is rendered.
+        async with self._preparing:
+            prepared = [
+                one for wave_id in wave_ids if (one := await self._prepare(wave_id, shared))
+            ]
         for together in combine(prepared):
             await self._write(together)
         if prepared:
@@ -215,15 +222,15 @@ class Composition:
                 audience = replace(audience, told=tuple(article_id for _, article_id, _ in told))
                 groups = await readers.load_groups(session, audience)
             due_at = edition.due_at or wave.wave.due_at
-            notes = {
-                language: await load_notes(session, wave.newsletter.id or 0, due_at, language)
-                for language in sorted({group.language for group in groups})
-            }
-        rules = wave.rules(above_of(wave.curation.intro, notes), told_by_story(told))
+            for language in {group.language for group in groups} - shared.notes.keys():
+                shared.notes[language] = await load_notes(
+                    session, wave.newsletter.id or 0, due_at, language
+                )
+        rules = wave.rules(above_of(wave.curation.intro, shared.notes), told_by_story(told))
         if shared.selector is None or shared.selector.rules != rules:
             shared.selector = Selector(shared.facts, rules, cut_seq)
         grouping = await asyncio.to_thread(group_readers, groups, shared.selector)
-        return Decided(audience, groups, grouping, notes)
+        return Decided(audience, groups, grouping, shared.notes)
 
     async def _make_cohorts(self, wave: Composing, decided: Decided) -> dict[str, int]:
         """Render cohorts once for this edition, outside of any transaction, and store them."""

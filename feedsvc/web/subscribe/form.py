@@ -190,7 +190,7 @@ def _problem_of(topics: Sequence[str], offered: Collection[str], texts: Texts) -
             return None
     except ChoiceInvalid:
         pass
-    return texts.gettext("Choose fewer topics, of those that are here, or all of them.")
+    return texts.gettext("Choose some of the topics that are here, or all of them.")
 
 
 def schedules(

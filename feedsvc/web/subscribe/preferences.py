@@ -162,7 +162,7 @@ def _check(
 def _problem(name: str, texts: Texts) -> str:
     words = {
         "schedule": texts.gettext("Choose how often you want it."),
-        "topics": texts.gettext("Choose fewer topics, of those that are here, or all of them."),
+        "topics": texts.gettext("Choose some of the topics that are here, or all of them."),
         "language": texts.gettext("Choose one of the languages."),
         "zone": texts.gettext("Enter a time zone like Asia/Shanghai, or leave the field empty."),
         "until": texts.gettext(

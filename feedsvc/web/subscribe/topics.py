@@ -12,7 +12,7 @@ from feedsvc.model.newsletter import Newsletter
 from feedsvc.web.services import WebServices, services_of
 
 #: How long what was counted is good.
-_LASTS = timedelta(minutes=5)
+_LASTS = timedelta(seconds=30)
 
 
 class TopicsOnOffer:
