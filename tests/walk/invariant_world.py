@@ -231,8 +231,11 @@ class World:
         self.commits_left = 0
         for one in asyncio.all_tasks() - self.spared:
             one.cancel()
+        await self._cut_connections()
         while left := {one for one in asyncio.all_tasks() - self.spared if not _is_closing(one)}:
-            await asyncio.wait(left)
+            await asyncio.wait(left, timeout=1)
+            for one in left:
+                one.cancel()  # some go on to say what they have done
         self.app.lock.release()
         for who, answer in list(self.relay.told.items()):
             if answer.value.startswith("dies"):
@@ -240,6 +243,21 @@ class World:
         event.remove(self.app.database.engine.sync_engine, "commit", self._count_commit)
         await self._stack.aclose()
         await self.open(policy)
+
+    async def _cut_connections(self) -> None:
+        """A server sees the connections of a dead process end, and what they had locked is free."""
+        if self.app.database.kind != "postgresql":
+            return
+        url = self.app.settings.database.url.get_secret_value()
+        server = Database(url)
+        async with server.engine.connect() as connection:
+            await connection.execute(
+                text(
+                    "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
+                    " WHERE datname = current_database() AND pid <> pg_backend_pid()"
+                )
+            )
+        await server.dispose()
 
 
 def _is_closing(task: asyncio.Task[Any]) -> bool:
